@@ -1,0 +1,51 @@
+"""Deadlines of live rounds: freeze training, hand a late aggregator's turn over, resume or abort a paused task."""
+
+from __future__ import annotations
+
+from abci_app.state import State
+from abci_app.state.keyspace import round_key, task_key
+from abci_app.state.participants import get_due_aggregator
+from abci_app.state.rounds import freeze_round, is_window_over, start_turn
+from abci_app.state.task_end import end_task
+from abci_app.transitions.call import BlockContext
+from optfl.wire import state_pb2
+
+
+def process_deadlines(state: State, block: BlockContext) -> None:
+    for task_id in state.chain.live_tasks:
+        task = state.tasks[task_key(task_id)]
+        current = state.rounds.get(round_key(task_id, task.head_round))  # those before the head are open
+        if current is None:
+            continue
+        if task.status == state_pb2.TASK_STATUS_PAUSED:
+            _process_pause(state, block, task, current)
+        elif current.status == state_pb2.ROUND_STATUS_TRAINING:
+            _process_training(state, block, task, current)
+        elif current.status == state_pb2.ROUND_STATUS_AGGREGATING:
+            _process_turn(state, block, task, current)
+
+
+def _process_training(state: State, block: BlockContext, task: state_pb2.Task, current: state_pb2.Round) -> None:
+    """Commits in the deadline's own block are in: they were applied before this (I9)."""
+    is_complete = len(current.selected) == current.committed
+    if is_complete or block.height >= current.training_deadline_height:
+        freeze_round(state, task, current, block.height, block.beacon)
+
+
+def _process_turn(state: State, block: BlockContext, task: state_pb2.Task, current: state_pb2.Round) -> None:
+    """A late aggregator loses its turn and nothing else, while lateness cannot be told from a withheld blob (I1)."""
+    if not is_window_over(state, current.turn_start_height, current.aggregation_deadline_height, block.height):
+        return
+    state.emit("turn_missed", task=task.task_id, round=current.round, turn=current.turn, aggregator=current.aggregator)
+    start_turn(state, task, current, current.turn + 1, block.height, block.beacon)
+
+
+def _process_pause(state: State, block: BlockContext, task: state_pb2.Task, current: state_pb2.Round) -> None:
+    """A11: a task without an eligible aggregator waits `pause_blocks` for one, then its escrow goes back."""
+    if get_due_aggregator(state, task, current.round, current.turn) is not None:
+        task.status = state_pb2.TASK_STATUS_RUNNING
+        state.tasks.put(task_key(task.task_id), task)
+        state.emit("task_resumed", task=task.task_id, round=current.round)
+        start_turn(state, task, current, current.turn, block.height, block.beacon)
+    elif block.height >= task.paused_height + task.parameters.pause_blocks:
+        end_task(state, task, state_pb2.TASK_STATUS_ABORTED, block.height)

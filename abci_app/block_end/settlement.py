@@ -1,0 +1,96 @@
+"""Settle rounds whose window is over, strictly in order, and pay for them; end tasks that are done."""
+
+from __future__ import annotations
+
+import hashlib
+
+from abci_app.state import State, tokens
+from abci_app.state.keyspace import attempt_key, round_key, task_key
+from abci_app.state.rounds import is_window_over, remove_round
+from abci_app.state.task_end import end_task
+from abci_app.transitions.call import BlockContext
+from optfl.wire import state_pb2
+
+
+def process_settlements(state: State, block: BlockContext) -> None:
+    for task_id in state.chain.live_tasks:
+        task = state.tasks[task_key(task_id)]
+        # Round r only after r-1, however short its own window: otherwise a revert could reach a settled round (R2).
+        while (current := _get_settleable(state, task, block)) is not None:
+            _settle(state, task, current, block)
+        done = task.settled_round == task.parameters.rounds
+        if done or (task.cancelled and task.settled_round == task.head_round):
+            status = state_pb2.TASK_STATUS_COMPLETED if done else state_pb2.TASK_STATUS_ABORTED
+            end_task(state, task, status, block.height)
+
+
+def _get_settleable(state: State, task: state_pb2.Task, block: BlockContext) -> state_pb2.Round | None:
+    current = state.rounds.get(round_key(task.task_id, task.settled_round + 1))
+    if current is None or current.status != state_pb2.ROUND_STATUS_OPEN:
+        return None
+    is_over = is_window_over(state, current.window_open_height, current.window_close_height, block.height)
+    return current if is_over else None
+
+
+def _settle(state: State, task: state_pb2.Task, current: state_pb2.Round, block: BlockContext) -> None:
+    key = attempt_key(task.task_id, current.attempt_id)
+    attempt = state.attempts[key]
+    attempt.status = state_pb2.ATTEMPT_STATUS_SETTLED
+    attempt.status_height = block.height
+    _pay(state, task, attempt)
+    task.settled_round = current.round
+    task.settled_attempt = attempt.attempt_id
+    state.tasks.put(task_key(task.task_id), task)
+    state.digests.put(
+        round_key(task.task_id, current.round),
+        state_pb2.Digest(
+            round=current.round,
+            attempt_id=attempt.attempt_id,
+            model_root=attempt.model_root,
+            aggregator=attempt.aggregator,
+            updates=len(attempt.inputs),
+            settled_height=block.height,
+            record_hash=hashlib.sha256(attempt.SerializeToString(deterministic=True)).digest(),
+        ),
+    )
+    state.attempts.delete(key)  # nothing can convict it any more: the digest is all that stays
+    remove_round(state, current)
+    state.emit(
+        "round_settled",
+        task=task.task_id,
+        round=current.round,
+        attempt=attempt.attempt_id,
+        aggregator=attempt.aggregator,
+        model_root=attempt.model_root,
+    )
+
+
+def _pay(state: State, task: state_pb2.Task, attempt: state_pb2.Attempt) -> None:
+    """Pay a settled round out of the escrow. What a division leaves over is burned (L9)."""
+    parameters = task.parameters
+    spent = 0
+    if attempt.aggregator:
+        tokens.credit(state, attempt.aggregator, parameters.aggregator_reward)
+        spent += parameters.aggregator_reward
+    for given in attempt.inputs:
+        tokens.credit(state, given.client, parameters.client_reward)
+        spent += parameters.client_reward
+    replicas = [(replica, 1) for replica in parameters.replicas]
+    spent += _split(state, parameters.replica_reward, replicas)
+    validators = [(v.operator, v.power) for _, v in state.validators.items()]
+    spent += _split(state, parameters.validator_reward, validators)
+    task.escrow -= spent
+
+
+def _split(state: State, amount: int, shares: list[tuple[bytes, int]]) -> int:
+    """Credit `amount` in proportion to `shares`, burn the remainder; return what left the escrow."""
+    total = sum(share for _, share in shares)
+    if total == 0:
+        return 0
+    paid = 0
+    for address, share in shares:
+        part = amount * share // total
+        tokens.credit(state, address, part)
+        paid += part
+    tokens.burn(state, amount - paid)
+    return amount

@@ -1,0 +1,31 @@
+"""How the stores' keys are made. Big-endian, so that keys sort as their numbers do."""
+
+from __future__ import annotations
+
+
+def task_key(task_id: int) -> bytes:
+    return task_id.to_bytes(8, "big")
+
+
+def round_key(task_id: int, round_number: int) -> bytes:
+    return task_key(task_id) + round_number.to_bytes(4, "big")
+
+
+def attempt_key(task_id: int, attempt_id: int) -> bytes:
+    return task_key(task_id) + attempt_id.to_bytes(4, "big")
+
+
+def commitment_prefix(task_id: int, round_number: int, parent_attempt: int) -> bytes:
+    return round_key(task_id, round_number) + parent_attempt.to_bytes(4, "big")
+
+
+def commitment_key(task_id: int, round_number: int, parent_attempt: int, index: int) -> bytes:
+    return commitment_prefix(task_id, round_number, parent_attempt) + index.to_bytes(4, "big")
+
+
+def stake_key(role: int, address: bytes) -> bytes:
+    return bytes([role]) + address
+
+
+def unbonding_key(release_height: int, role: int, address: bytes) -> bytes:
+    return release_height.to_bytes(8, "big") + stake_key(role, address)

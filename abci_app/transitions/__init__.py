@@ -1,0 +1,55 @@
+"""One transaction kind, one file: `validate` (no state) → `check` (reads) → `apply` (writes, cannot fail).
+
+The names of the modules are the kinds' names in transaction.proto. To add a kind: a message there, a file here, a line
+in TRANSITIONS, a test file.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from abci_app.state import State
+from abci_app.transitions import (
+    add_stake,
+    cancel_task,
+    commit_update,
+    create_task,
+    register_role,
+    register_validator,
+    start_task,
+    submit_aggregate,
+    submit_fraud_proof,
+    transfer,
+    unbond,
+)
+from abci_app.transitions.call import Call
+
+
+class Transition(Protocol):
+    """What each module of this package provides. `Any` stands for its own message and its own findings."""
+
+    def validate(self, message: Any) -> None:
+        """Raise a Rejection for what is wrong in any state."""
+
+    def check(self, state: State, call: Call, message: Any) -> Any:
+        """Raise a Rejection, or return what `apply` needs. Writes nothing."""
+
+    def apply(self, state: State, call: Call, message: Any, found: Any) -> None:
+        """Write what was checked."""
+
+
+TRANSITIONS: dict[str, Transition] = {
+    "transfer": transfer,
+    "register_validator": register_validator,
+    "register_role": register_role,
+    "add_stake": add_stake,
+    "unbond": unbond,
+    "create_task": create_task,
+    "start_task": start_task,
+    "cancel_task": cancel_task,
+    "commit_update": commit_update,
+    "submit_aggregate": submit_aggregate,
+    "submit_fraud_proof": submit_fraud_proof,
+}
+
+__all__ = ["TRANSITIONS", "Call", "Transition"]

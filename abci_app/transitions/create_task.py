@@ -1,0 +1,132 @@
+"""CreateTask: a requester describes a task and puts its escrow up. It runs once StartTask shows that G_0 is stored."""
+
+from __future__ import annotations
+
+from abci_app.state import State, tokens
+from abci_app.state.keyspace import task_key
+from abci_app.transitions.call import Call
+from abci_app.transitions.fields import check_balance, validate_address, validate_root
+from optfl import errors, tasks
+from optfl.rules import Rule, RuleError, parse_rule
+from optfl.transactions import MAX_TRANSACTION_BYTES
+from optfl.wire import state_pb2, transaction_pb2
+
+MAX_LIVE_TASKS = 64  # each is visited at every block's end
+MAX_NAME_BYTES = 64
+MAX_TOKENS = 1 << 62  # no sum of rewards may overflow a field of 64 bits
+
+# Inclusive bounds of each number. They keep every loop, key and product in the ledger small (invariant 8).
+_BOUNDS = {
+    "length": (1, 1 << 27),
+    "chunk_values": (16, 1 << 16),
+    "fraction_bits": (0, 30),
+    "rounds": (1, 100_000),
+    "clients_per_round": (1, 1000),
+    "min_updates": (1, 1000),
+    "max_weight": (1, 1 << 20),
+    "training_blocks": (1, 1_000_000),
+    "aggregation_blocks": (1, 1_000_000),
+    "min_window_blocks": (1, 1_000_000),
+    "window_factor_percent": (0, 10_000),
+    "max_attempts": (1, 100),
+    "pause_blocks": (1, 1_000_000),
+    "bandwidth_bytes_per_second": (1, 1 << 40),
+    "aggregator_reward": (0, 1 << 48),
+    "client_reward": (0, 1 << 48),
+    "validator_reward": (0, 1 << 48),
+    "replica_reward": (0, 1 << 48),
+}
+_MAX_PARTICIPANTS = {"aggregators": 256, "clients": 10_000, "replicas": 64}
+
+
+def validate(message: transaction_pb2.CreateTask) -> None:
+    parameters = message.parameters
+    validate_root(message.initial_model_root, "initial_model_root")
+    if len(parameters.name.encode()) > MAX_NAME_BYTES:
+        raise errors.InvalidField(f"name is longer than {MAX_NAME_BYTES} bytes")
+    for field, (low, high) in _BOUNDS.items():
+        if not low <= getattr(parameters, field) <= high:
+            raise errors.InvalidTaskParameters(f"{field} is {getattr(parameters, field)}; use {low} to {high}")
+    if parameters.chunk_values & (parameters.chunk_values - 1):
+        raise errors.InvalidTaskParameters(f"chunk_values is {parameters.chunk_values}; use a power of two")
+    for field, most in _MAX_PARTICIPANTS.items():
+        _validate_participants(field, list(getattr(parameters, field)), most)
+    _validate_rule(parameters)
+    if tasks.compute_escrow(parameters) > MAX_TOKENS:
+        raise errors.InvalidTaskParameters("rounds times rewards is more than any account can hold")
+    if not parameters.replicas:
+        raise errors.InvalidTaskParameters("replicas is empty; name 3f+1 registered replicas to tolerate f faulty ones")
+
+
+def _validate_participants(field: str, addresses: list[bytes], most: int) -> None:
+    if len(addresses) > most:
+        raise errors.InvalidTaskParameters(f"{len(addresses)} {field}; name at most {most}")
+    if len(set(addresses)) < len(addresses):
+        raise errors.InvalidTaskParameters(f"an account stands twice in {field}")
+    for address in addresses:
+        validate_address(address, field)
+
+
+def _validate_rule(parameters: transaction_pb2.TaskParameters) -> None:
+    rule = _parse(parameters.rule)
+    if not rule.minimum_updates <= parameters.min_updates <= parameters.clients_per_round:
+        raise errors.InvalidTaskParameters(
+            f"min_updates is {parameters.min_updates}; {parameters.rule} needs {rule.minimum_updates}, "
+            f"and clients_per_round is {parameters.clients_per_round}"
+        )
+    if parameters.clients and len(parameters.clients) < parameters.clients_per_round:
+        raise errors.InvalidTaskParameters(
+            f"clients_per_round is {parameters.clients_per_round}, but {len(parameters.clients)} clients are allowed"
+        )
+    if (size := tasks.compute_proof_bytes(parameters)) > MAX_TRANSACTION_BYTES:
+        raise errors.ProofTooLarge(
+            f"a fraud proof would take {size} bytes of at most {MAX_TRANSACTION_BYTES}; use a smaller chunk_values"
+        )
+
+
+def _parse(rule: str) -> Rule:
+    try:
+        return parse_rule(rule)
+    except RuleError as error:
+        raise errors.InvalidRule(str(error)) from None
+
+
+def check(state: State, call: Call, message: transaction_pb2.CreateTask) -> int:
+    parameters = message.parameters
+    minimum = tasks.compute_min_window_blocks(parameters, state.params.block_time_ms)
+    if parameters.min_window_blocks < minimum:
+        raise errors.InvalidTaskParameters(
+            f"min_window_blocks is {parameters.min_window_blocks}; at this bandwidth a watcher needs {minimum} (L1)"
+        )
+    operations = _parse(parameters.rule).operations(parameters.clients_per_round, parameters.chunk_values)
+    if operations > state.params.max_proof_operations:
+        raise errors.ProofTooLarge(
+            f"a fraud proof would take {operations} operations of at most {state.params.max_proof_operations}; "
+            "use a smaller chunk_values"
+        )
+    if len(state.chain.live_tasks) >= MAX_LIVE_TASKS:
+        raise errors.InvalidTaskParameters(f"{MAX_LIVE_TASKS} tasks are live; wait until one has ended")
+    escrow = tasks.compute_escrow(parameters)
+    check_balance(state, call.sender, escrow)
+    return escrow
+
+
+def apply(state: State, call: Call, message: transaction_pb2.CreateTask, found: int) -> None:
+    chain = state.chain
+    task = state_pb2.Task(
+        task_id=chain.next_task_id,
+        requester=call.sender,
+        parameters=message.parameters,
+        status=state_pb2.TASK_STATUS_CREATED,
+        escrow=found,
+        next_attempt_id=1,
+        initial_model_root=message.initial_model_root,
+        created_height=call.height,
+        retention_blocks=tasks.compute_retention_blocks(message.parameters, state.params.evidence_blocks),
+    )
+    chain.next_task_id += 1
+    chain.live_tasks.append(task.task_id)
+    state.put_chain(chain)
+    tokens.debit(state, call.sender, found)
+    state.tasks.put(task_key(task.task_id), task)
+    state.emit("task_created", task=task.task_id, requester=call.sender, escrow=found)

@@ -1,0 +1,66 @@
+"""SubmitFraudProof: anyone shows that one chunk of an attempt's model is not what the rule makes of its inputs.
+
+The proof is judged at once; what a conviction does is done at this block's end, for all of the block's together (A2).
+"""
+
+from __future__ import annotations
+
+from abci_app.state import State, tokens
+from abci_app.state.keyspace import attempt_key
+from abci_app.transitions.call import Call, Conviction
+from abci_app.transitions.fields import check_balance, check_task
+from optfl import errors
+from optfl.fraud import ProofError, is_fraud
+from optfl.wire import state_pb2, transaction_pb2
+
+
+def validate(message: transaction_pb2.SubmitFraudProof) -> None:
+    if message.WhichOneof("proof") is None:
+        raise errors.MalformedProof("the transaction carries no proof; send one of the kinds of transaction.proto")
+
+
+def check(state: State, call: Call, message: transaction_pb2.SubmitFraudProof) -> Conviction | None:
+    """Return the conviction to be carried out, or None if the attempt is not shown to be wrong."""
+    task = check_task(state, message.task_id)
+    attempt = state.attempts.get(attempt_key(task.task_id, message.attempt_id))
+    if attempt is None:
+        raise errors.UnknownAttempt(f"task {task.task_id} has no attempt {message.attempt_id} on record")
+    if not attempt.aggregator:
+        raise errors.NotConvictable(f"attempt {message.attempt_id} is a round dropped without fault")
+    if attempt.status == state_pb2.ATTEMPT_STATUS_SETTLED or call.height > attempt.evidence_height:
+        raise errors.NotConvictable(f"attempt {message.attempt_id} is settled, or past its evidence height")
+    # Each proof may re-execute a chunk of K updates; a block must not (red team F6).
+    if call.block.proofs >= state.params.max_proofs_per_block:
+        raise errors.TooManyProofs("this block has as many fraud proofs as it may; send it again")
+    check_balance(state, call.sender, state.params.proof_bond)
+    conviction = Conviction(attempt, call.sender, message.WhichOneof("proof"))
+    if _is_moot(call, attempt):
+        return conviction
+    try:
+        proven = is_fraud(task.parameters, attempt, message.output)
+    except ProofError as error:
+        raise errors.MalformedProof(str(error)) from None
+    return conviction if proven else None
+
+
+def _is_moot(call: Call, attempt: state_pb2.Attempt) -> bool:
+    """Convicted already: nothing is left to prove, and no honest late prover loses its bond for it (red team F7)."""
+    in_this_block = any(
+        (c.attempt.task_id, c.attempt.attempt_id) == (attempt.task_id, attempt.attempt_id)
+        for c in call.block.convictions
+    )
+    return in_this_block or attempt.status == state_pb2.ATTEMPT_STATUS_CONVICTED
+
+
+def apply(state: State, call: Call, message: transaction_pb2.SubmitFraudProof, found: Conviction | None) -> None:
+    call.block.proofs += 1
+    if found is None:
+        bond = state.params.proof_bond
+        tokens.debit(state, call.sender, bond)
+        tokens.burn(state, bond)
+        state.emit("proof_failed", task=message.task_id, attempt=message.attempt_id, prover=call.sender, bond=bond)
+    elif _is_moot(call, found.attempt):
+        state.emit("proof_moot", task=message.task_id, attempt=message.attempt_id, prover=call.sender)
+    else:
+        call.block.convictions.append(found)
+        state.emit("fraud_proven", task=message.task_id, attempt=message.attempt_id, prover=call.sender)

@@ -1,0 +1,374 @@
+"""A ledger in one process, driven block by block: what the tests of transitions and of the block's end stand on.
+
+Every block goes through `ledger.apply_block`, as in production, and every invariant is checked after it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from abci_app import ledger
+from abci_app.state import State
+from abci_app.state.invariants import check_state
+from abci_app.state.keyspace import attempt_key, round_key, stake_key, task_key
+from abci_app.state_machine import Block, BlockResults, Misbehavior, Stores, TxResult
+from optfl import tasks
+from optfl.certificates import Statement, build_certificate, sign_receipt
+from optfl.keys import SigningKey, address_of
+from optfl.transactions import sign_transaction
+from optfl.vectors import ChunkedVector
+from optfl.wire import receipt_pb2, state_pb2, transaction_pb2
+
+CHAIN_ID = "test-chain"
+BALANCE = 1_000_000_000
+PARAMS: dict[str, int] = {
+    "block_time_ms": 1000,
+    "min_fee": 10,
+    "fee_per_kilobyte": 10,
+    "validator_stake_unit": 1_000,
+    "min_validators": 3,
+    "min_validator_stake": 10_000,
+    "min_aggregator_stake": 100_000,
+    "min_replica_stake": 1_000,
+    "min_client_stake": 100,
+    "unbonding_blocks": 30,
+    "evidence_blocks": 20,
+    "proof_bond": 5_000,
+    "max_proofs_per_block": 2,
+}
+
+
+def key(name: str) -> SigningKey:
+    """A key of its own for every name, the same in every run."""
+    return SigningKey.from_seed(hashlib.sha256(name.encode()).digest())
+
+
+def consensus_key(name: str) -> SigningKey:
+    return key(f"consensus of {name}")
+
+
+VALIDATORS = [key(f"validator-{i}") for i in range(4)]
+AGGREGATORS = [key(f"aggregator-{i}") for i in range(3)]
+REPLICAS = [key(f"replica-{i}") for i in range(4)]
+CLIENTS = [key(f"client-{i}") for i in range(5)]
+REQUESTER = key("requester")
+STRANGER = key("stranger")
+ACCOUNTS = [*VALIDATORS, *AGGREGATORS, *REPLICAS, *CLIENTS, REQUESTER, STRANGER]
+
+
+@dataclass
+class LedgerHarness:
+    """State, height and sequences; `block(...)` applies a block of transactions and returns its results."""
+
+    params: dict[str, int] = field(default_factory=dict)
+    stores: Stores = field(init=False)
+    height: int = 0
+    proposer: int = 0
+    pending: dict[bytes, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        genesis = {
+            "params": {**PARAMS, **self.params},
+            "accounts": [{"address": k.address.hex(), "balance": BALANCE} for k in ACCOUNTS],
+            "validators": [
+                {
+                    "operator_public_key": k.public_key.hex(),
+                    "consensus_key": consensus_key(f"validator-{i}").public_key.hex(),
+                    "stake": 100_000,
+                }
+                for i, k in enumerate(VALIDATORS)
+            ],
+        }
+        self.stores, _ = ledger.init_chain(json.dumps(genesis).encode(), CHAIN_ID, [], 1)
+        check_state(self.state)
+
+    @property
+    def state(self) -> State:
+        """The committed state, to read."""
+        return State(self.stores)
+
+    def sign(self, sender: SigningKey, message: Any, **overrides: Any) -> bytes:
+        """A well-formed transaction of `sender`; `overrides` replace fields of its body (sequence, fee, chain_id, …)."""
+        kind = next(
+            f.name for f in transaction_pb2.Body.DESCRIPTOR.fields if f.message_type is message.DESCRIPTOR
+        )
+        account = self.state.accounts.get(sender.address)
+        sequence = (0 if account is None else account.sequence) + self.pending.get(sender.address, 0)
+        self.pending[sender.address] = self.pending.get(sender.address, 0) + 1
+        fields: dict[str, Any] = {
+            "chain_id": CHAIN_ID,
+            "sequence": sequence,
+            "fee": 50_000,
+            "expiry_height": self.height + 10,
+            kind: message,
+        }
+        return sign_transaction(sender, transaction_pb2.Body(**{**fields, **overrides}))
+
+    def block(
+        self, *transactions: bytes, misbehavior: Sequence[Misbehavior] = (), proposer: int | None = None
+    ) -> BlockResults:
+        """Apply a block; proposers take turns unless one is given (-1: somebody unknown)."""
+        self.height += 1
+        self.proposer = (self.proposer + 1) % len(VALIDATORS) if proposer is None else proposer
+        name = f"validator-{self.proposer}" if self.proposer >= 0 else "nobody"
+        block = Block(
+            height=self.height,
+            hash=hashlib.sha256(b"block" + self.height.to_bytes(8, "big")).digest(),
+            proposer_address=address_of(consensus_key(name).public_key),
+            misbehavior=tuple(misbehavior),
+            transactions=transactions,
+        )
+        results = ledger.apply_block(self.stores, block)
+        stores = {name: dict(values) for name, values in self.stores.items()}
+        for name, changes in results.changes.items():
+            store = stores.setdefault(name, {})
+            for k, value in changes.items():
+                if value is None:
+                    store.pop(k, None)
+                else:
+                    store[k] = value
+        self.stores = stores
+        self.pending.clear()
+        check_state(self.state)
+        return results
+
+    def blocks(self, count: int) -> None:
+        for _ in range(count):
+            self.block()
+
+    def send(self, sender: SigningKey, message: Any, **overrides: Any) -> TxResult:
+        """Apply a block with one transaction and return its result."""
+        return self.block(self.sign(sender, message, **overrides)).results[0]
+
+    def accept(self, sender: SigningKey, message: Any, **overrides: Any) -> TxResult:
+        """`send`, where anything but success is the test's own mistake."""
+        result = self.send(sender, message, **overrides)
+        if result.code != 0:
+            raise AssertionError(f"{type(message).__name__} was rejected: {result.log}")
+        return result
+
+    def balance(self, account: SigningKey) -> int:
+        found = self.state.accounts.get(account.address)
+        return 0 if found is None else found.balance
+
+    def stake(self, role: int, account: SigningKey) -> state_pb2.Stake | None:
+        return self.state.stakes.get(stake_key(role, account.address))
+
+    def task(self, task_id: int = 1) -> state_pb2.Task:
+        return self.state.tasks[task_key(task_id)]
+
+    def round(self, number: int, task_id: int = 1) -> state_pb2.Round | None:
+        return self.state.rounds.get(round_key(task_id, number))
+
+    def attempt(self, attempt_id: int, task_id: int = 1) -> state_pb2.Attempt | None:
+        return self.state.attempts.get(attempt_key(task_id, attempt_id))
+
+    def register_participants(self) -> None:
+        """All aggregators, replicas and clients, in one block."""
+        stakes = [
+            (transaction_pb2.ROLE_AGGREGATOR, AGGREGATORS, 200_000),
+            (transaction_pb2.ROLE_REPLICA, REPLICAS, 10_000),
+            (transaction_pb2.ROLE_CLIENT, CLIENTS, 1_000),
+        ]
+        results = self.block(
+            *(
+                self.sign(account, transaction_pb2.RegisterRole(role=role, stake=amount))
+                for role, accounts, amount in stakes
+                for account in accounts
+            )
+        )
+        if any(result.code for result in results.results):
+            raise AssertionError([result.log for result in results.results])
+
+
+@dataclass
+class TaskHarness:
+    """A running task on a ledger, with the vectors that its participants would hold."""
+
+    ledger: LedgerHarness
+    task_id: int = 1
+    models: dict[int, ChunkedVector] = field(default_factory=dict)  # by attempt id; 0 is G_0
+    updates: dict[bytes, ChunkedVector] = field(default_factory=dict)  # by root
+
+    @classmethod
+    def start(cls, ledger_harness: LedgerHarness | None = None, **overrides: Any) -> TaskHarness:
+        """Register everybody, create a task (`overrides` replace its parameters) and start it: round 1 is training."""
+        harness = cls(ledger_harness or LedgerHarness())
+        harness.ledger.register_participants()
+        harness.create(**overrides)
+        harness.ledger.accept(REQUESTER, harness.start_task())
+        return harness
+
+    def create(self, **overrides: Any) -> TxResult:
+        parameters = task_parameters(**overrides)
+        self.models[0] = ChunkedVector(tasks.model_shape(parameters), np.arange(parameters.length, dtype=np.int32))
+        result = self.ledger.accept(
+            REQUESTER,
+            transaction_pb2.CreateTask(parameters=parameters, initial_model_root=self.models[0].root),
+        )
+        self.task_id = self.ledger.state.chain.next_task_id - 1
+        return result
+
+    @property
+    def task(self) -> state_pb2.Task:
+        return self.ledger.task(self.task_id)
+
+    @property
+    def parameters(self) -> transaction_pb2.TaskParameters:
+        return self.task.parameters
+
+    def round(self, number: int) -> state_pb2.Round:
+        found = self.ledger.round(number, self.task_id)
+        if found is None:
+            raise AssertionError(f"round {number} is not live")
+        return found
+
+    def certify(
+        self, owner: SigningKey, round_number: int, vector: ChunkedVector, signers: Sequence[SigningKey] = REPLICAS[:3],
+        retain_until_height: int | None = None,
+    ) -> receipt_pb2.Certificate:
+        """A certificate as replicas would sign it; by default of the first quorum of them."""
+        retain = retain_until_height or self.ledger.height + self.task.retention_blocks + 5
+        statement = Statement(
+            CHAIN_ID, self.task_id, round_number, owner.address, vector.id, vector.shape.size_bytes, retain
+        )
+        order = [k.address for k in REPLICAS]
+        return build_certificate(
+            retain, [(order.index(k.address), sign_receipt(k, statement)) for k in signers]
+        )
+
+    def start_task(self, **overrides: Any) -> transaction_pb2.StartTask:
+        fields = {"task_id": self.task_id, "certificate": self.certify(REQUESTER, 0, self.models[0])}
+        return transaction_pb2.StartTask(**{**fields, **overrides})
+
+    def update(self, client: SigningKey, number: int) -> ChunkedVector:
+        """The update of a client in a round: random, the same in every run."""
+        seed = int.from_bytes(hashlib.sha256(client.address + number.to_bytes(4, "big")).digest()[:8], "big")
+        values = np.random.default_rng(seed).integers(-500, 500, self.parameters.length, dtype=np.int16)
+        return ChunkedVector(tasks.update_shape(self.parameters), values)
+
+    def commit_update(self, client: SigningKey, number: int, **overrides: Any) -> transaction_pb2.CommitUpdate:
+        vector = self.update(client, number)
+        self.updates[vector.root] = vector
+        current = self.round(number)
+        fields = {
+            "task_id": self.task_id,
+            "round": number,
+            "parent_attempt": current.parent_attempt,
+            "base_root": current.base_root,
+            "update_root": vector.root,
+            "weight": 1,
+            "certificate": self.certify(client, number, vector),
+        }
+        return transaction_pb2.CommitUpdate(**{**fields, **overrides})
+
+    def commit_all(self, number: int) -> None:
+        """Every selected client commits, in one block; its end freezes the round."""
+        selected = set(self.round(number).selected)
+        clients = [c for c in CLIENTS if c.address in selected]
+        results = self.ledger.block(*(self.ledger.sign(c, self.commit_update(c, number)) for c in clients))
+        if any(result.code for result in results.results):
+            raise AssertionError([result.log for result in results.results])
+
+    def honest_model(self, number: int) -> ChunkedVector:
+        """What the rule makes of a frozen round's committed updates."""
+        from abci_app.state.rounds import get_commitments
+        from optfl.aggregation import aggregate
+        from optfl.rules import parse_rule
+
+        current = self.round(number)
+        commitments = get_commitments(self.ledger.state, current)
+        values = aggregate(
+            parse_rule(self.parameters.rule),
+            self.models[current.parent_attempt].values,
+            [self.updates[c.update_root].values for c in commitments],
+            [c.weight for c in commitments],
+            self.parameters.chunk_values,
+        )
+        return ChunkedVector(tasks.model_shape(self.parameters), values)
+
+    def due_aggregator(self, number: int) -> SigningKey:
+        address = self.round(number).aggregator
+        return next(a for a in AGGREGATORS if a.address == address)
+
+    def submit_aggregate(
+        self, number: int, model: ChunkedVector | None = None, **overrides: Any
+    ) -> transaction_pb2.SubmitAggregate:
+        current = self.round(number)
+        model = model or self.honest_model(number)
+        self.models[self.task.next_attempt_id] = model
+        fields = {
+            "task_id": self.task_id,
+            "round": number,
+            "parent_attempt": current.parent_attempt,
+            "turn": current.turn,
+            "model_root": model.root,
+            "certificate": self.certify(self.due_aggregator(number), number, model),
+        }
+        return transaction_pb2.SubmitAggregate(**{**fields, **overrides})
+
+    def aggregate(self, number: int, model: ChunkedVector | None = None) -> int:
+        """The due aggregator submits (the honest model unless another is given); returns the attempt id."""
+        attempt_id = self.task.next_attempt_id
+        self.ledger.accept(self.due_aggregator(number), self.submit_aggregate(number, model))
+        return attempt_id
+
+    def run_round(self, number: int) -> int:
+        self.commit_all(number)
+        return self.aggregate(number)
+
+    def poisoned_model(self, number: int, coordinate: int = 0) -> ChunkedVector:
+        """The honest model but for one value, by one."""
+        values = self.honest_model(number).values.copy()
+        values[coordinate] += 1
+        return ChunkedVector(tasks.model_shape(self.parameters), values)
+
+    def prove(self, attempt_id: int, chunk: int = 0) -> transaction_pb2.SubmitFraudProof:
+        """The proof that a watcher would send about one chunk of an attempt on record."""
+        from optfl.fraud import build_output_proof
+
+        attempt = self.ledger.attempt(attempt_id, self.task_id)
+        if attempt is None:
+            raise AssertionError(f"attempt {attempt_id} is not on record")
+        base = next(m for m in self.models.values() if m.root == attempt.base_root)
+        updates = [self.updates[given.update_root] for given in attempt.inputs]
+        proof = build_output_proof(chunk, updates, base, self.models[attempt_id])
+        return transaction_pb2.SubmitFraudProof(task_id=self.task_id, attempt_id=attempt_id, output=proof)
+
+
+def task_parameters(**overrides: Any) -> transaction_pb2.TaskParameters:
+    """A small task of 4 rounds with 5 clients, 3 aggregators and 4 replicas."""
+    fields: dict[str, Any] = {
+        "name": "test",
+        "rule": "median()",
+        "length": 100,
+        "chunk_values": 32,
+        "fraction_bits": 12,
+        "rounds": 4,
+        "clients_per_round": 5,
+        "min_updates": 3,
+        "max_weight": 1000,
+        "training_blocks": 5,
+        "aggregation_blocks": 5,
+        "min_window_blocks": 6,
+        "window_factor_percent": 200,
+        "max_attempts": 3,
+        "pause_blocks": 10,
+        "bandwidth_bytes_per_second": 1_000_000,
+        "aggregator_reward": 1_000,
+        "client_reward": 100,
+        "validator_reward": 50,
+        "replica_reward": 40,
+        "aggregators": [a.address for a in AGGREGATORS],
+        "clients": [c.address for c in CLIENTS],
+        "replicas": [r.address for r in REPLICAS],
+    }
+    return transaction_pb2.TaskParameters(**{**fields, **overrides})
+
+
