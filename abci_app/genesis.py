@@ -17,7 +17,7 @@ from abci_app.block_end.validator_updates import process_validator_updates
 from abci_app.state import State
 from abci_app.state.invariants import count_all_tokens
 from abci_app.state.keyspace import stake_key
-from abci_app.state_machine import GenesisError, Stores, ValidatorUpdate
+from abci_app.state_machine import MAX_VALIDATORS_POWER, GenesisError, Stores, ValidatorUpdate
 from optfl.keys import ADDRESS_BYTES, PUBLIC_KEY_BYTES, address_of
 from optfl.wire import state_pb2, transaction_pb2
 
@@ -67,6 +67,13 @@ def init_chain(
     if supply.genesis > MAX_SUPPLY:
         raise GenesisError(f"app_state holds {supply.genesis} tokens; a ledger can have at most {MAX_SUPPLY}")
     state.put_supply(supply)
+    # However stake moves, CometBFT must not see too much power: it adds what joins before it removes what leaves (L5).
+    if 2 * supply.genesis // state.params.validator_stake_unit > MAX_VALIDATORS_POWER:
+        least = -(-2 * supply.genesis // MAX_VALIDATORS_POWER)
+        raise GenesisError(
+            f"app_state.params.validator_stake_unit is {state.params.validator_stake_unit}; "
+            f"with {supply.genesis} tokens use at least {least}, or CometBFT could halt on too much voting power"
+        )
     updates = process_validator_updates(state)
     if len(updates) < state.params.min_validators:
         raise GenesisError(

@@ -58,8 +58,8 @@ def process_transaction(state: State, context: BlockContext, tx: bytes) -> TxRes
         found = transition.check(state, call, message)
     except Rejection as rejection:
         return _rejected(rejection)
-    transition.apply(state, call, message, found)
-    return TxResult(events=state.take_events())
+    data = transition.apply(state, call, message, found)
+    return TxResult(data=data or b"", events=state.take_events())
 
 
 def _rejected(rejection: Rejection) -> TxResult:

@@ -51,6 +51,7 @@ def _get_task(state: State, data: bytes, height: int) -> bytes:
         attempts=[a for _, a in state.attempts.items(prefix)],
         digests=[d for _, d in state.digests.items(prefix)],
         convictions=[c for _, c in state.disputes.items(prefix)],
+        validators=[v.operator for _, v in state.validators.items() if v.power > 0],
     )
     for replica in task.parameters.replicas:
         stake = state.stakes.get(stake_key(transaction_pb2.ROLE_REPLICA, replica))
@@ -91,6 +92,17 @@ def _get_stakes(state: State, data: bytes, height: int) -> bytes:
     ).SerializeToString(deterministic=True)
 
 
+def _get_tokens(state: State, data: bytes, height: int) -> bytes:
+    return state_pb2.TokenView(
+        height=height,
+        supply=state.supply,
+        balances=[state_pb2.Balance(address=a, amount=account.balance) for a, account in state.accounts.items()],
+        stakes=[s for _, s in state.stakes.items()],
+        unbonding=[u for _, u in state.unbonding.items()],
+        escrows=[state_pb2.Escrow(task_id=t.task_id, amount=t.escrow) for _, t in state.tasks.items()],
+    ).SerializeToString(deterministic=True)
+
+
 def _get_validators(state: State, data: bytes, height: int) -> bytes:
     validators = [v for _, v in state.validators.items()]
     return state_pb2.ValidatorList(height=height, validators=validators).SerializeToString(deterministic=True)
@@ -107,6 +119,7 @@ _HANDLERS: dict[str, Callable[[State, bytes, int], bytes]] = {
     "/account": _get_account,
     "/stakes": _get_stakes,
     "/validators": _get_validators,
+    "/tokens": _get_tokens,
     "/supply": lambda state, data, height: state.supply.SerializeToString(deterministic=True),
     "/params": lambda state, data, height: state.params.SerializeToString(deterministic=True),
     "/chain": lambda state, data, height: state.chain.SerializeToString(deterministic=True),

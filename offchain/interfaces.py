@@ -37,6 +37,7 @@ class TransactionResult:
     log: str
     height: int
     hash: bytes
+    data: bytes = b""  # of CreateTask: the new task's id, 8 bytes big-endian
 
     @property
     def accepted(self) -> bool:

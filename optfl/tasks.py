@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
+
 from optfl import certificates
 from optfl.vectors import Shape
-from optfl.wire import transaction_pb2
+from optfl.wire import state_pb2, transaction_pb2
 
 # Room for what surrounds an opening in an encoded proof: tags and lengths of protobuf, chunk number, path entries.
 _OPENING_OVERHEAD_BYTES = 32
@@ -59,6 +62,15 @@ def compute_retention_blocks(parameters: transaction_pb2.TaskParameters, evidenc
     attempts = parameters.max_attempts * (parameters.aggregation_blocks + window)
     # A model is also the base of the next round, whose commits and attempts come after its own.
     return 2 * (parameters.training_blocks + attempts) + evidence_blocks
+
+
+def compute_inputs_hash(inputs: Iterable[state_pb2.Input]) -> bytes:
+    """What a digest keeps of an attempt's inputs: enough to tell whether two attempts aggregated the same."""
+    digest = hashlib.sha256()
+    for given in inputs:
+        encoded = given.SerializeToString(deterministic=True)
+        digest.update(len(encoded).to_bytes(4, "big") + encoded)
+    return digest.digest()
 
 
 def compute_proof_bytes(parameters: transaction_pb2.TaskParameters) -> int:

@@ -10,34 +10,29 @@ from optfl.wire import state_pb2, transaction_pb2
 
 
 def process_convictions(state: State, block: BlockContext) -> None:
-    reverts: dict[int, state_pb2.Round] = {}  # the lowest convicted live round of each task
-    slashes: list[tuple[state_pb2.Conviction, int]] = []  # what each culprit lost
-    for conviction in block.convictions:
-        attempt = conviction.attempt
-        current = state.rounds.get(round_key(attempt.task_id, attempt.round))
-        is_live = current is not None and current.attempt_id == attempt.attempt_id
-        if is_live and current is not None:
-            lowest = reverts.get(attempt.task_id)
-            if lowest is None or current.round < lowest.round:
-                reverts[attempt.task_id] = current
-        attempt.prover = conviction.prover
-        set_attempt_status(state, attempt, state_pb2.ATTEMPT_STATUS_CONVICTED, block.height)
-        slashes.append(_convict(state, block, conviction, reverted=is_live))
-    void_clients: dict[int, list[bytes]] = {}
-    void_rounds: dict[int, int] = {}
-    for task_id, current in reverts.items():
-        void_rounds[task_id], void_clients[task_id] = _revert(state, block, task_id, current)
-    for record, slashed in slashes:
-        _distribute(state, record, slashed, void_clients.get(record.task_id, []) if record.reverted else [])
-        record.voided_rounds = void_rounds.get(record.task_id, 0) if record.reverted else 0
+    records = [_convict(state, block, conviction) for conviction in block.convictions]
+    reverts: dict[int, state_pb2.Conviction] = {}  # by task, that of its lowest convicted live round
+    for record in records:
+        current = state.rounds.get(round_key(record.task_id, record.round))
+        if current is None or current.attempt_id != record.attempt_id:
+            continue  # void already
+        if record.task_id not in reverts or record.round < reverts[record.task_id].round:
+            reverts[record.task_id] = record
+    lost: dict[int, list[bytes]] = {}
+    for task_id, record in reverts.items():
+        record.reverted = True
+        record.voided_rounds, lost[task_id] = _revert(state, block, task_id, record.round)
+    for record in records:
+        # Whose work is lost is compensated once, out of the slash of the one whose fault it is.
+        _distribute(state, record, lost[record.task_id] if record.reverted else [])
         state.disputes.put(attempt_key(record.task_id, record.attempt_id), record)
 
 
-def _convict(
-    state: State, block: BlockContext, conviction: Conviction, *, reverted: bool
-) -> tuple[state_pb2.Conviction, int]:
-    """Alg. 4, steps 2 and 3: exclude for good and slash; return the record and the tokens taken."""
+def _convict(state: State, block: BlockContext, conviction: Conviction) -> state_pb2.Conviction:
+    """Alg. 4, steps 2 and 3: exclude for good and slash."""
     attempt = conviction.attempt
+    attempt.prover = conviction.prover
+    set_attempt_status(state, attempt, state_pb2.ATTEMPT_STATUS_CONVICTED, block.height)
     role = transaction_pb2.ROLE_AGGREGATOR
     slashed = tokens.slash(state, role, attempt.aggregator, state.params.fraud_slash_percent)
     key = stake_key(role, attempt.aggregator)
@@ -53,7 +48,7 @@ def _convict(
         prover=conviction.prover,
         slashed=slashed,
     )
-    record = state_pb2.Conviction(
+    return state_pb2.Conviction(
         task_id=attempt.task_id,
         attempt_id=attempt.attempt_id,
         round=attempt.round,
@@ -63,17 +58,16 @@ def _convict(
         submit_height=attempt.submit_height,
         convicted_height=block.height,
         slashed=slashed,
-        reverted=reverted,
     )
-    return record, slashed
 
 
-def _revert(state: State, block: BlockContext, task_id: int, current: state_pb2.Round) -> tuple[int, list[bytes]]:
+def _revert(state: State, block: BlockContext, task_id: int, round_number: int) -> tuple[int, list[bytes]]:
     """Alg. 4, steps 1, 4 and 5: later rounds are void; the next aggregator redoes this one from the same updates.
 
     Returns the number of void rounds and the clients whose committed work is lost with them.
     """
     task = state.tasks[task_key(task_id)]
+    current = state.rounds[round_key(task_id, round_number)]
     lost: list[bytes] = []
     voided = 0
     for number in range(current.round + 1, task.head_round + 1):
@@ -93,18 +87,17 @@ def _revert(state: State, block: BlockContext, task_id: int, current: state_pb2.
     return voided, lost
 
 
-def _distribute(state: State, record: state_pb2.Conviction, slashed: int, lost: list[bytes]) -> None:
+def _distribute(state: State, record: state_pb2.Conviction, lost: list[bytes]) -> None:
     """A10: a small reward to the prover, compensation to the clients of void rounds, the rest is burned."""
     params = state.params
     task = state.tasks[task_key(record.task_id)]
-    record.reporter_reward = slashed * params.reporter_percent // 100
+    record.reporter_reward = record.slashed * params.reporter_percent // 100
     if lost:
-        budget = slashed * params.compensation_percent // 100
+        budget = record.slashed * params.compensation_percent // 100
         each = min(task.parameters.client_reward, budget // len(lost))
         for client in lost:
             tokens.credit(state, client, each)
         record.compensation = each * len(lost)
     tokens.credit(state, record.prover, record.reporter_reward)
-    record.slashed = slashed
-    record.burned = slashed - record.reporter_reward - record.compensation
+    record.burned = record.slashed - record.reporter_reward - record.compensation
     tokens.burn(state, record.burned)

@@ -9,6 +9,7 @@ from abci_app.state.keyspace import attempt_key, round_key, task_key
 from abci_app.state.rounds import is_window_over, remove_round
 from abci_app.state.task_end import end_task
 from abci_app.transitions.call import BlockContext
+from optfl.tasks import compute_inputs_hash
 from optfl.wire import state_pb2
 
 
@@ -51,6 +52,7 @@ def _settle(state: State, task: state_pb2.Task, current: state_pb2.Round, block:
             updates=len(attempt.inputs),
             settled_height=block.height,
             record_hash=hashlib.sha256(attempt.SerializeToString(deterministic=True)).digest(),
+            inputs_hash=compute_inputs_hash(attempt.inputs),
         ),
     )
     state.attempts.delete(key)  # nothing can convict it any more: the digest is all that stays

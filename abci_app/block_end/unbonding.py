@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from abci_app.state import State, tokens
 from abci_app.state.keyspace import stake_key
 from abci_app.transitions.call import BlockContext
@@ -10,6 +12,7 @@ from optfl.wire import transaction_pb2
 
 
 def process_unbonding(state: State, block: BlockContext) -> None:
+    under_way = Counter(key[8:] for key in state.unbonding.all_keys())  # by stake key
     for key, entry in state.unbonding.items():
         if int.from_bytes(key[:8], "big") > block.height:
             return  # keys ascend by release height
@@ -18,15 +21,16 @@ def process_unbonding(state: State, block: BlockContext) -> None:
             continue
         tokens.credit(state, entry.address, entry.amount)
         state.unbonding.delete(key)
+        under_way[key[8:]] -= 1
         state.emit("stake_released", role=ROLE_NAMES[entry.role], account=entry.address, amount=entry.amount)
-        _forget(state, entry.role, entry.address)
+        if under_way[key[8:]] == 0:
+            _forget(state, entry.role, entry.address)
 
 
 def _forget(state: State, role: int, address: bytes) -> None:
     """Delete the record of an account that has left a role; an excluded one stays known for good."""
     stake = state.stakes[stake_key(role, address)]
-    still_unbonding = any((e.role, e.address) == (role, address) for _, e in state.unbonding.items())
-    if stake.amount > 0 or stake.excluded or still_unbonding:
+    if stake.amount > 0 or stake.excluded:
         return
     if role == transaction_pb2.ROLE_VALIDATOR:
         validator = state.validators[address]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
+import numpy as np
+
 from abci_app.state.keyspace import stake_key
 from abci_app.state.state import State
 from optfl.wire import state_pb2, transaction_pb2
@@ -68,22 +70,16 @@ def draw_clients(
     can recompute it. The order of drawing is the selection order.
     """
     pool = [(address, weight) for address, weight in weighted if weight > 0]
+    left = np.array([weight for _, weight in pool], dtype=np.int64)  # all tokens there are fit an int64
     seed = SELECTION_DOMAIN + beacon + task_id.to_bytes(8, "big") + round_number.to_bytes(4, "big")
     selected = []
     for draw in range(min(count, len(pool))):
         number = int.from_bytes(hashlib.sha256(seed + draw.to_bytes(4, "big")).digest(), "big")
-        number %= sum(weight for _, weight in pool)
-        selected.append(pool.pop(_find_ticket(pool, number))[0])
+        tickets = np.cumsum(left)
+        index = int(np.searchsorted(tickets, number % int(tickets[-1]), side="right"))
+        selected.append(pool[index][0])
+        left[index] = 0
     return selected
-
-
-def _find_ticket(pool: Sequence[tuple[bytes, int]], number: int) -> int:
-    """Index of the pair that holds ticket `number`, when each holds as many as its weight, in order."""
-    index = 0
-    while number >= pool[index][1]:
-        number -= pool[index][1]
-        index += 1
-    return index
 
 
 def select_clients(state: State, task: state_pb2.Task, round_number: int, beacon: bytes) -> list[bytes]:

@@ -17,6 +17,8 @@ def get_balance(state: State, address: bytes) -> int:
 
 
 def credit(state: State, address: bytes, amount: int) -> None:
+    if amount == 0:
+        return  # an empty account would encode to an empty value, which light clients take for absence
     account = state.accounts.get(address) or state_pb2.Account()
     account.balance += amount
     state.accounts.put(address, account)

@@ -34,8 +34,8 @@ class Transition(Protocol):
     def check(self, state: State, call: Call, message: Any) -> Any:
         """Raise a Rejection, or return what `apply` needs. Writes nothing."""
 
-    def apply(self, state: State, call: Call, message: Any, found: Any) -> None:
-        """Write what was checked."""
+    def apply(self, state: State, call: Call, message: Any, found: Any) -> bytes | None:
+        """Write what was checked; return what the sender has to know of it, if anything."""
 
 
 TRANSITIONS: dict[str, Transition] = {

@@ -14,6 +14,7 @@ from optfl.wire import state_pb2, transaction_pb2
 MAX_LIVE_TASKS = 64  # each is visited at every block's end
 MAX_NAME_BYTES = 64
 MAX_TOKENS = 1 << 62  # no sum of rewards may overflow a field of 64 bits
+MAX_RETENTION_BLOCKS = (1 << 32) - 1  # what a task's record can hold
 
 # Inclusive bounds of each number. They keep every loop, key and product in the ledger small (invariant 8).
 _BOUNDS = {
@@ -98,6 +99,12 @@ def check(state: State, call: Call, message: transaction_pb2.CreateTask) -> int:
         raise errors.InvalidTaskParameters(
             f"min_window_blocks is {parameters.min_window_blocks}; at this bandwidth a watcher needs {minimum} (L1)"
         )
+    retention = tasks.compute_retention_blocks(parameters, state.params.evidence_blocks)
+    if retention > MAX_RETENTION_BLOCKS:
+        raise errors.InvalidTaskParameters(
+            f"replicas would have to keep blobs for {retention} blocks of at most {MAX_RETENTION_BLOCKS}; "
+            "use shorter deadlines, a smaller window_factor_percent or fewer attempts"
+        )
     operations = _parse(parameters.rule).operations(parameters.clients_per_round, parameters.chunk_values)
     if operations > state.params.max_proof_operations:
         raise errors.ProofTooLarge(
@@ -111,7 +118,7 @@ def check(state: State, call: Call, message: transaction_pb2.CreateTask) -> int:
     return escrow
 
 
-def apply(state: State, call: Call, message: transaction_pb2.CreateTask, found: int) -> None:
+def apply(state: State, call: Call, message: transaction_pb2.CreateTask, found: int) -> bytes:
     chain = state.chain
     task = state_pb2.Task(
         task_id=chain.next_task_id,
@@ -130,3 +137,4 @@ def apply(state: State, call: Call, message: transaction_pb2.CreateTask, found: 
     tokens.debit(state, call.sender, found)
     state.tasks.put(task_key(task.task_id), task)
     state.emit("task_created", task=task.task_id, requester=call.sender, escrow=found)
+    return task_key(task.task_id)

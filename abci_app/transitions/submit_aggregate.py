@@ -27,6 +27,9 @@ def check(state: State, call: Call, message: transaction_pb2.SubmitAggregate) ->
         raise errors.NotYourTurn(
             f"round {message.round} is at turn {current.turn}, which is that of {current.aggregator.hex()}"
         )
+    # Convicted of another attempt since its turn began: it has no stake left to answer with.
+    if state.stakes[stake_key(transaction_pb2.ROLE_AGGREGATOR, call.sender)].excluded:
+        raise errors.ExcludedAccount("this account is excluded as aggregator for good; its turn passes on")
     check_stored(
         state,
         task,

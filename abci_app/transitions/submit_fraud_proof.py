@@ -27,8 +27,10 @@ def check(state: State, call: Call, message: transaction_pb2.SubmitFraudProof) -
         raise errors.UnknownAttempt(f"task {task.task_id} has no attempt {message.attempt_id} on record")
     if not attempt.aggregator:
         raise errors.NotConvictable(f"attempt {message.attempt_id} is a round dropped without fault")
-    if attempt.status == state_pb2.ATTEMPT_STATUS_SETTLED or call.height > attempt.evidence_height:
-        raise errors.NotConvictable(f"attempt {message.attempt_id} is settled, or past its evidence height")
+    # What is open can be proven wrong until it settles, however late that is: behind a longer window of an earlier
+    # round, or because too few had proposed since it opened (A8). What is void or convicted, until its evidence height.
+    if attempt.status != state_pb2.ATTEMPT_STATUS_OPEN and call.height > attempt.evidence_height:
+        raise errors.NotConvictable(f"attempt {message.attempt_id} is past its evidence height")
     # Each proof may re-execute a chunk of K updates; a block must not (red team F6).
     if call.block.proofs >= state.params.max_proofs_per_block:
         raise errors.TooManyProofs("this block has as many fraud proofs as it may; send it again")

@@ -37,4 +37,5 @@ class FedAvg(CoordinatewiseRule):
             raise RuleError(f"{len(weights)} weights for {len(chunk)} updates; give each update one")
         # Exact in int64 for every input within these bounds: see MAX_WEIGHT.
         weighted_sum = np.asarray(weights, dtype=np.int64) @ chunk.astype(np.int64)
-        return div_round_half_up(weighted_sum, sum(weights)).astype(np.int32)
+        total_weight = sum(int(weight) for weight in weights)
+        return div_round_half_up(weighted_sum, total_weight).astype(np.int32)

@@ -315,7 +315,7 @@ class Attempt(_message.Message):
     def __init__(self, task_id: _Optional[int] = ..., attempt_id: _Optional[int] = ..., round: _Optional[int] = ..., parent_attempt: _Optional[int] = ..., turn: _Optional[int] = ..., aggregator: _Optional[bytes] = ..., base_root: _Optional[bytes] = ..., inputs: _Optional[_Iterable[_Union[Input, _Mapping]]] = ..., rule: _Optional[str] = ..., model_root: _Optional[bytes] = ..., trace_root: _Optional[bytes] = ..., rule_weights: _Optional[_Iterable[int]] = ..., certificate: _Optional[_Union[_receipt_pb2.Certificate, _Mapping]] = ..., beacon: _Optional[bytes] = ..., freeze_height: _Optional[int] = ..., submit_height: _Optional[int] = ..., window_close_height: _Optional[int] = ..., evidence_height: _Optional[int] = ..., status: _Optional[_Union[AttemptStatus, str]] = ..., status_height: _Optional[int] = ..., prover: _Optional[bytes] = ...) -> None: ...
 
 class Digest(_message.Message):
-    __slots__ = ("round", "attempt_id", "model_root", "aggregator", "updates", "settled_height", "record_hash")
+    __slots__ = ("round", "attempt_id", "model_root", "aggregator", "updates", "settled_height", "record_hash", "inputs_hash")
     ROUND_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_ROOT_FIELD_NUMBER: _ClassVar[int]
@@ -323,6 +323,7 @@ class Digest(_message.Message):
     UPDATES_FIELD_NUMBER: _ClassVar[int]
     SETTLED_HEIGHT_FIELD_NUMBER: _ClassVar[int]
     RECORD_HASH_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_HASH_FIELD_NUMBER: _ClassVar[int]
     round: int
     attempt_id: int
     model_root: bytes
@@ -330,7 +331,8 @@ class Digest(_message.Message):
     updates: int
     settled_height: int
     record_hash: bytes
-    def __init__(self, round: _Optional[int] = ..., attempt_id: _Optional[int] = ..., model_root: _Optional[bytes] = ..., aggregator: _Optional[bytes] = ..., updates: _Optional[int] = ..., settled_height: _Optional[int] = ..., record_hash: _Optional[bytes] = ...) -> None: ...
+    inputs_hash: bytes
+    def __init__(self, round: _Optional[int] = ..., attempt_id: _Optional[int] = ..., model_root: _Optional[bytes] = ..., aggregator: _Optional[bytes] = ..., updates: _Optional[int] = ..., settled_height: _Optional[int] = ..., record_hash: _Optional[bytes] = ..., inputs_hash: _Optional[bytes] = ...) -> None: ...
 
 class Conviction(_message.Message):
     __slots__ = ("task_id", "attempt_id", "round", "aggregator", "prover", "proof_kind", "submit_height", "convicted_height", "slashed", "burned", "compensation", "reporter_reward", "voided_rounds", "reverted")
@@ -390,8 +392,40 @@ class StakeList(_message.Message):
     unbonding: _containers.RepeatedCompositeFieldContainer[Unbonding]
     def __init__(self, height: _Optional[int] = ..., stakes: _Optional[_Iterable[_Union[Stake, _Mapping]]] = ..., unbonding: _Optional[_Iterable[_Union[Unbonding, _Mapping]]] = ...) -> None: ...
 
+class TokenView(_message.Message):
+    __slots__ = ("height", "supply", "balances", "stakes", "unbonding", "escrows")
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    SUPPLY_FIELD_NUMBER: _ClassVar[int]
+    BALANCES_FIELD_NUMBER: _ClassVar[int]
+    STAKES_FIELD_NUMBER: _ClassVar[int]
+    UNBONDING_FIELD_NUMBER: _ClassVar[int]
+    ESCROWS_FIELD_NUMBER: _ClassVar[int]
+    height: int
+    supply: Supply
+    balances: _containers.RepeatedCompositeFieldContainer[Balance]
+    stakes: _containers.RepeatedCompositeFieldContainer[Stake]
+    unbonding: _containers.RepeatedCompositeFieldContainer[Unbonding]
+    escrows: _containers.RepeatedCompositeFieldContainer[Escrow]
+    def __init__(self, height: _Optional[int] = ..., supply: _Optional[_Union[Supply, _Mapping]] = ..., balances: _Optional[_Iterable[_Union[Balance, _Mapping]]] = ..., stakes: _Optional[_Iterable[_Union[Stake, _Mapping]]] = ..., unbonding: _Optional[_Iterable[_Union[Unbonding, _Mapping]]] = ..., escrows: _Optional[_Iterable[_Union[Escrow, _Mapping]]] = ...) -> None: ...
+
+class Balance(_message.Message):
+    __slots__ = ("address", "amount")
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    address: bytes
+    amount: int
+    def __init__(self, address: _Optional[bytes] = ..., amount: _Optional[int] = ...) -> None: ...
+
+class Escrow(_message.Message):
+    __slots__ = ("task_id", "amount")
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    task_id: int
+    amount: int
+    def __init__(self, task_id: _Optional[int] = ..., amount: _Optional[int] = ...) -> None: ...
+
 class TaskView(_message.Message):
-    __slots__ = ("height", "task", "rounds", "commitments", "attempts", "digests", "replica_keys", "convictions")
+    __slots__ = ("height", "task", "rounds", "commitments", "attempts", "digests", "replica_keys", "convictions", "validators")
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     ROUNDS_FIELD_NUMBER: _ClassVar[int]
@@ -400,6 +434,7 @@ class TaskView(_message.Message):
     DIGESTS_FIELD_NUMBER: _ClassVar[int]
     REPLICA_KEYS_FIELD_NUMBER: _ClassVar[int]
     CONVICTIONS_FIELD_NUMBER: _ClassVar[int]
+    VALIDATORS_FIELD_NUMBER: _ClassVar[int]
     height: int
     task: Task
     rounds: _containers.RepeatedCompositeFieldContainer[Round]
@@ -408,7 +443,8 @@ class TaskView(_message.Message):
     digests: _containers.RepeatedCompositeFieldContainer[Digest]
     replica_keys: _containers.RepeatedScalarFieldContainer[bytes]
     convictions: _containers.RepeatedCompositeFieldContainer[Conviction]
-    def __init__(self, height: _Optional[int] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., rounds: _Optional[_Iterable[_Union[Round, _Mapping]]] = ..., commitments: _Optional[_Iterable[_Union[RoundCommitments, _Mapping]]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., digests: _Optional[_Iterable[_Union[Digest, _Mapping]]] = ..., replica_keys: _Optional[_Iterable[bytes]] = ..., convictions: _Optional[_Iterable[_Union[Conviction, _Mapping]]] = ...) -> None: ...
+    validators: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, height: _Optional[int] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., rounds: _Optional[_Iterable[_Union[Round, _Mapping]]] = ..., commitments: _Optional[_Iterable[_Union[RoundCommitments, _Mapping]]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., digests: _Optional[_Iterable[_Union[Digest, _Mapping]]] = ..., replica_keys: _Optional[_Iterable[bytes]] = ..., convictions: _Optional[_Iterable[_Union[Conviction, _Mapping]]] = ..., validators: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class RoundCommitments(_message.Message):
     __slots__ = ("commitments",)

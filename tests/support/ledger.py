@@ -12,16 +12,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from support import audit
 
 from abci_app import ledger
 from abci_app.state import State
-from abci_app.state.invariants import check_state
 from abci_app.state.keyspace import attempt_key, round_key, stake_key, task_key
-from abci_app.state_machine import Block, BlockResults, Misbehavior, Stores, TxResult
-from optfl import tasks
+from abci_app.state.rounds import get_commitments
+from abci_app.state_machine import Block, BlockResults, Changes, Misbehavior, MisbehaviorKind, Stores, TxResult
+from optfl import keys, tasks
+from optfl.aggregation import aggregate
 from optfl.certificates import Statement, build_certificate, sign_receipt
+from optfl.errors import Rejection
+from optfl.fraud import build_output_proof
 from optfl.keys import SigningKey, address_of
-from optfl.transactions import sign_transaction
+from optfl.rules import parse_rule
+from optfl.transactions import decode_transaction, sign_transaction
 from optfl.vectors import ChunkedVector
 from optfl.wire import receipt_pb2, state_pb2, transaction_pb2
 
@@ -60,6 +65,24 @@ CLIENTS = [key(f"client-{i}") for i in range(5)]
 REQUESTER = key("requester")
 STRANGER = key("stranger")
 ACCOUNTS = [*VALIDATORS, *AGGREGATORS, *REPLICAS, *CLIENTS, REQUESTER, STRANGER]
+NOBODY = key("nobody")  # has no account
+
+VALIDATOR = transaction_pb2.ROLE_VALIDATOR
+AGGREGATOR = transaction_pb2.ROLE_AGGREGATOR
+REPLICA = transaction_pb2.ROLE_REPLICA
+CLIENT = transaction_pb2.ROLE_CLIENT
+VALIDATOR_STAKE, AGGREGATOR_STAKE, REPLICA_STAKE, CLIENT_STAKE = 100_000, 200_000, 10_000, 1_000
+FEE = 50_000
+FIRST_CHARGED_CODE = 20  # codes below are of the envelope: nothing is taken for them
+
+
+def apply_changes(stores: Stores, changes: Changes) -> dict[str, dict[bytes, bytes]]:
+    """The stores after a block; `stores` stay as they are."""
+    after = {name: values if isinstance(values, dict) else dict(values) for name, values in stores.items()}
+    for name, of_store in changes.items():
+        merged = {**after.get(name, {}), **of_store}
+        after[name] = {k: v for k, v in merged.items() if v is not None}
+    return {name: values for name, values in after.items() if values}
 
 
 @dataclass
@@ -71,22 +94,13 @@ class LedgerHarness:
     height: int = 0
     proposer: int = 0
     pending: dict[bytes, int] = field(default_factory=dict)
+    validators: dict[bytes, int] = field(default_factory=dict)  # CometBFT's: power by consensus key
 
     def __post_init__(self) -> None:
-        genesis = {
-            "params": {**PARAMS, **self.params},
-            "accounts": [{"address": k.address.hex(), "balance": BALANCE} for k in ACCOUNTS],
-            "validators": [
-                {
-                    "operator_public_key": k.public_key.hex(),
-                    "consensus_key": consensus_key(f"validator-{i}").public_key.hex(),
-                    "stake": 100_000,
-                }
-                for i, k in enumerate(VALIDATORS)
-            ],
-        }
-        self.stores, _ = ledger.init_chain(json.dumps(genesis).encode(), CHAIN_ID, [], 1)
-        check_state(self.state)
+        genesis = json.dumps(genesis_document(**self.params)).encode()
+        self.stores, updates = ledger.init_chain(genesis, CHAIN_ID, [], 1)
+        self.validators = audit.update_validator_set({}, updates)
+        audit.check_after(self.stores, self.validators)
 
     @property
     def state(self) -> State:
@@ -94,48 +108,47 @@ class LedgerHarness:
         return State(self.stores)
 
     def sign(self, sender: SigningKey, message: Any, **overrides: Any) -> bytes:
-        """A well-formed transaction of `sender`; `overrides` replace fields of its body (sequence, fee, chain_id, …)."""
-        kind = next(
-            f.name for f in transaction_pb2.Body.DESCRIPTOR.fields if f.message_type is message.DESCRIPTOR
-        )
+        """A well-formed transaction of `sender`; `overrides` replace fields of its body (sequence, fee, …)."""
+        kind = next(f.name for f in transaction_pb2.Body.DESCRIPTOR.fields if f.message_type is message.DESCRIPTOR)
         account = self.state.accounts.get(sender.address)
         sequence = (0 if account is None else account.sequence) + self.pending.get(sender.address, 0)
         self.pending[sender.address] = self.pending.get(sender.address, 0) + 1
         fields: dict[str, Any] = {
             "chain_id": CHAIN_ID,
             "sequence": sequence,
-            "fee": 50_000,
+            "fee": FEE,
             "expiry_height": self.height + 10,
             kind: message,
         }
         return sign_transaction(sender, transaction_pb2.Body(**{**fields, **overrides}))
 
-    def block(
+    def next_block(
         self, *transactions: bytes, misbehavior: Sequence[Misbehavior] = (), proposer: int | None = None
-    ) -> BlockResults:
-        """Apply a block; proposers take turns unless one is given (-1: somebody unknown)."""
-        self.height += 1
-        self.proposer = (self.proposer + 1) % len(VALIDATORS) if proposer is None else proposer
-        name = f"validator-{self.proposer}" if self.proposer >= 0 else "nobody"
-        block = Block(
-            height=self.height,
-            hash=hashlib.sha256(b"block" + self.height.to_bytes(8, "big")).digest(),
-            proposer_address=address_of(consensus_key(name).public_key),
+    ) -> Block:
+        """The block after the last one; proposers take turns unless one is given (-1: somebody unknown)."""
+        index = (self.proposer + 1) % len(VALIDATORS) if proposer is None else proposer
+        name = f"validator-{index}" if index >= 0 else "nobody"
+        return Block(
+            height=self.height + 1,
+            hash=hashlib.sha256(b"block" + (self.height + 1).to_bytes(8, "big")).digest(),
+            proposer_address=consensus_key(name).address,
             misbehavior=tuple(misbehavior),
             transactions=transactions,
         )
+
+    def block(
+        self, *transactions: bytes, misbehavior: Sequence[Misbehavior] = (), proposer: int | None = None
+    ) -> BlockResults:
+        """Apply the next block and check all that must hold after it."""
+        block = self.next_block(*transactions, misbehavior=misbehavior, proposer=proposer)
+        self.proposer = (self.proposer + 1) % len(VALIDATORS) if proposer is None else max(proposer, 0)
+        self.height += 1
         results = ledger.apply_block(self.stores, block)
-        stores = {name: dict(values) for name, values in self.stores.items()}
-        for name, changes in results.changes.items():
-            store = stores.setdefault(name, {})
-            for k, value in changes.items():
-                if value is None:
-                    store.pop(k, None)
-                else:
-                    store[k] = value
-        self.stores = stores
+        before, self.stores = self.stores, apply_changes(self.stores, results.changes)
+        self.validators = audit.update_validator_set(self.validators, results.validator_updates)
         self.pending.clear()
-        check_state(self.state)
+        audit.check_after(self.stores, self.validators)
+        audit.check_between(before, self.stores)
         return results
 
     def blocks(self, count: int) -> None:
@@ -153,12 +166,60 @@ class LedgerHarness:
             raise AssertionError(f"{type(message).__name__} was rejected: {result.log}")
         return result
 
+    def reject(
+        self,
+        rejection: type[Rejection],
+        sender: SigningKey,
+        message: Any,
+        *,
+        after: Sequence[bytes] = (),
+        **overrides: Any,
+    ) -> TxResult:
+        """`send`, which must fail with `rejection` and change nothing but, where it is charged, fee and sequence.
+
+        `after` are transactions of the same block before it; `overrides` as in `sign`.
+        """
+        return self.reject_bytes(rejection, self.sign(sender, message, **overrides), after=after)
+
+    def reject_bytes(self, rejection: type[Rejection], tx: bytes, *, after: Sequence[bytes] = ()) -> TxResult:
+        # What the block does without the transaction; then the fee by hand (invariant 7).
+        control = self.next_block(*after)
+        expected = apply_changes(self.stores, ledger.apply_block(self.stores, control).changes)
+        if rejection.code >= FIRST_CHARGED_CODE:
+            _charge_by_hand(expected, control, tx)
+        result = self.block(*after, tx).results[-1]
+        assert (result.code, result.log.partition(": ")[0]) == (rejection.code, rejection.__name__), result.log
+        assert result.log.partition(": ")[2], "a rejection without a message"
+        assert (result.events, result.data) == ((), b"")
+        assert audit.diff(expected, self.stores) == {}
+        return result
+
     def balance(self, account: SigningKey) -> int:
         found = self.state.accounts.get(account.address)
         return 0 if found is None else found.balance
 
     def stake(self, role: int, account: SigningKey) -> state_pb2.Stake | None:
         return self.state.stakes.get(stake_key(role, account.address))
+
+    def must_stake(self, role: int, account: SigningKey) -> state_pb2.Stake:
+        return self.state.stakes[stake_key(role, account.address)]
+
+    def unbonding(self, role: int, account: SigningKey) -> list[state_pb2.Unbonding]:
+        return [e for _, e in self.state.unbonding.items() if (e.role, e.address) == (role, account.address)]
+
+    def validator(self, operator: SigningKey) -> state_pb2.Validator | None:
+        return self.state.validators.get(operator.address)
+
+    def equivocation(self, index: int, **overrides: Any) -> Misbehavior:
+        """What CometBFT reports of validator `index` when it voted twice."""
+        fields: dict[str, Any] = {
+            "kind": MisbehaviorKind.DUPLICATE_VOTE,
+            "address": consensus_key(f"validator-{index}").address,
+            "power": 100,
+            "height": self.height,
+            "total_power": 400,
+        }
+        return Misbehavior(**{**fields, **overrides})
 
     def task(self, task_id: int = 1) -> state_pb2.Task:
         return self.state.tasks[task_key(task_id)]
@@ -172,9 +233,9 @@ class LedgerHarness:
     def register_participants(self) -> None:
         """All aggregators, replicas and clients, in one block."""
         stakes = [
-            (transaction_pb2.ROLE_AGGREGATOR, AGGREGATORS, 200_000),
-            (transaction_pb2.ROLE_REPLICA, REPLICAS, 10_000),
-            (transaction_pb2.ROLE_CLIENT, CLIENTS, 1_000),
+            (AGGREGATOR, AGGREGATORS, AGGREGATOR_STAKE),
+            (REPLICA, REPLICAS, REPLICA_STAKE),
+            (CLIENT, CLIENTS, CLIENT_STAKE),
         ]
         results = self.block(
             *(
@@ -185,6 +246,50 @@ class LedgerHarness:
         )
         if any(result.code for result in results.results):
             raise AssertionError([result.log for result in results.results])
+
+
+def genesis_document(**params: int) -> dict[str, Any]:
+    """`app_state` as the genesis file has it: every account of this module, four equal validators."""
+    return {
+        "params": {**PARAMS, **params},
+        "accounts": [{"address": k.address.hex(), "balance": BALANCE} for k in ACCOUNTS],
+        "validators": [
+            {
+                "operator_public_key": k.public_key.hex(),
+                "consensus_key": consensus_key(f"validator-{i}").public_key.hex(),
+                "stake": VALIDATOR_STAKE,
+            }
+            for i, k in enumerate(VALIDATORS)
+        ],
+    }
+
+
+def register_validator(
+    operator: SigningKey, consensus: SigningKey, stake: int = VALIDATOR_STAKE, chain_id: str = CHAIN_ID
+) -> transaction_pb2.RegisterValidator:
+    """`operator` registers `consensus`, with a proof that it holds that key."""
+    possession = keys.encode_possession(chain_id, operator.address)
+    return transaction_pb2.RegisterValidator(
+        consensus_key=consensus.public_key,
+        proof_of_possession=consensus.sign(keys.POSSESSION_DOMAIN, possession),
+        stake=stake,
+    )
+
+
+def _charge_by_hand(stores: dict[str, dict[bytes, bytes]], block: Block, tx: bytes) -> None:
+    """Move the fee of `tx` from its sender to the proposer of `block`, and count its sequence number."""
+    signed = decode_transaction(tx)
+    state = State(stores)
+    sender = state.accounts[signed.sender]
+    sender.balance -= signed.body.fee
+    sender.sequence += 1
+    state.accounts.put(signed.sender, sender)
+    by_address = {address_of(v.consensus_key): v.operator for _, v in state.validators.items()}
+    operator = by_address[block.proposer_address]
+    proposer = state.accounts.get(operator) or state_pb2.Account()
+    proposer.balance += signed.body.fee
+    state.accounts.put(operator, proposer)
+    stores["accounts"] = {**stores["accounts"], **{k: v for k, v in state.accounts.changes.items() if v is not None}}
 
 
 @dataclass
@@ -230,7 +335,11 @@ class TaskHarness:
         return found
 
     def certify(
-        self, owner: SigningKey, round_number: int, vector: ChunkedVector, signers: Sequence[SigningKey] = REPLICAS[:3],
+        self,
+        owner: SigningKey,
+        round_number: int,
+        vector: ChunkedVector,
+        signers: Sequence[SigningKey] = REPLICAS[:3],
         retain_until_height: int | None = None,
     ) -> receipt_pb2.Certificate:
         """A certificate as replicas would sign it; by default of the first quorum of them."""
@@ -239,9 +348,7 @@ class TaskHarness:
             CHAIN_ID, self.task_id, round_number, owner.address, vector.id, vector.shape.size_bytes, retain
         )
         order = [k.address for k in REPLICAS]
-        return build_certificate(
-            retain, [(order.index(k.address), sign_receipt(k, statement)) for k in signers]
-        )
+        return build_certificate(retain, [(order.index(k.address), sign_receipt(k, statement)) for k in signers])
 
     def start_task(self, **overrides: Any) -> transaction_pb2.StartTask:
         fields = {"task_id": self.task_id, "certificate": self.certify(REQUESTER, 0, self.models[0])}
@@ -278,10 +385,6 @@ class TaskHarness:
 
     def honest_model(self, number: int) -> ChunkedVector:
         """What the rule makes of a frozen round's committed updates."""
-        from abci_app.state.rounds import get_commitments
-        from optfl.aggregation import aggregate
-        from optfl.rules import parse_rule
-
         current = self.round(number)
         commitments = get_commitments(self.ledger.state, current)
         values = aggregate(
@@ -331,8 +434,6 @@ class TaskHarness:
 
     def prove(self, attempt_id: int, chunk: int = 0) -> transaction_pb2.SubmitFraudProof:
         """The proof that a watcher would send about one chunk of an attempt on record."""
-        from optfl.fraud import build_output_proof
-
         attempt = self.ledger.attempt(attempt_id, self.task_id)
         if attempt is None:
             raise AssertionError(f"attempt {attempt_id} is not on record")
@@ -370,5 +471,3 @@ def task_parameters(**overrides: Any) -> transaction_pb2.TaskParameters:
         "replicas": [r.address for r in REPLICAS],
     }
     return transaction_pb2.TaskParameters(**{**fields, **overrides})
-
-

@@ -1,0 +1,82 @@
+"""A client: trains on its own data when the beacon draws it, stores its update, commits to it. # seed 001, section C"""
+
+from __future__ import annotations
+
+import logging
+
+from offchain.interfaces import Blobs, Ledger, Trainer
+from offchain.roles.views import (
+    TRANSIENT,
+    compute_seed,
+    fetch_model,
+    get_commitments,
+    get_head,
+    store,
+    submit,
+    watch_task,
+)
+from optfl import tasks
+from optfl.vectors import ChunkedVector
+from optfl.wire import state_pb2, transaction_pb2
+
+log = logging.getLogger(__name__)
+
+
+async def run_client(task_id: int, ledger: Ledger, blobs: Blobs, trainer: Trainer) -> None:
+    """Take part in a task until it ends."""
+    client = Client(ledger, blobs, trainer)
+    async for view in watch_task(ledger, task_id):
+        current = client.find_work(view)
+        if current is None:
+            continue
+        try:
+            await client.contribute(view, current)
+        except TRANSIENT as error:
+            log.warning("round %d: %s; trying again at the next block", current.round, error)
+
+
+class Client:
+    """One client's work in a round. Keeps the round's update, so that a lost reply does not cost a second training."""
+
+    def __init__(self, ledger: Ledger, blobs: Blobs, trainer: Trainer) -> None:
+        self._ledger = ledger
+        self._blobs = blobs
+        self._trainer = trainer
+        self._trained: tuple[tuple[int, int], ChunkedVector, int] | None = None
+
+    def find_work(self, view: state_pb2.TaskView) -> state_pb2.Round | None:
+        """The round that waits for this client's update."""
+        current = get_head(view)
+        if current is None or current.status != state_pb2.ROUND_STATUS_TRAINING:
+            return None
+        if self._ledger.address not in current.selected:
+            return None
+        committed = [commitment.client for commitment in get_commitments(view, current)]
+        return None if self._ledger.address in committed else current
+
+    async def contribute(self, view: state_pb2.TaskView, current: state_pb2.Round) -> None:
+        """Train from the round's base, store the update, commit to it. Raises BlobUnavailable, LedgerUnavailable."""
+        update, weight = await self._train(view.task, current)
+        certificate = await store(self._ledger, self._blobs, view, current.round, update)
+        commit = transaction_pb2.CommitUpdate(
+            task_id=view.task.task_id,
+            round=current.round,
+            parent_attempt=current.parent_attempt,
+            base_root=current.base_root,
+            update_root=update.root,
+            weight=weight,
+            certificate=certificate,
+        )
+        await submit(
+            self._ledger, transaction_pb2.Body(commit_update=commit), f"round {current.round}: update committed"
+        )
+
+    async def _train(self, task: state_pb2.Task, current: state_pb2.Round) -> tuple[ChunkedVector, int]:
+        lineage = (current.round, current.parent_attempt)
+        if self._trained is None or self._trained[0] != lineage:
+            base = await fetch_model(self._blobs, task, current.base_root)
+            seed = compute_seed(self._ledger.address, task.task_id, *lineage)
+            values, examples = self._trainer.train(base.values, seed)
+            update = ChunkedVector(tasks.update_shape(task.parameters), values)
+            self._trained = (lineage, update, min(max(examples, 1), task.parameters.max_weight))
+        return self._trained[1], self._trained[2]

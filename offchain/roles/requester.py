@@ -1,0 +1,36 @@
+"""A requester: creates a task with its escrow, stores the first model, starts the task."""
+
+from __future__ import annotations
+
+from offchain.interfaces import Blobs, Int32Vector, Ledger
+from offchain.roles.views import store
+from optfl import tasks
+from optfl.vectors import ChunkedVector
+from optfl.wire import state_pb2, transaction_pb2
+
+
+class TaskRefused(Exception):
+    """The ledger refused the task; the message is its reason, for the requester."""
+
+
+async def create_task(ledger: Ledger, parameters: transaction_pb2.TaskParameters, model: Int32Vector) -> int:
+    """Put the escrow up and bind G_0; return the new task's id. Raises TaskRefused, LedgerUnavailable."""
+    initial = ChunkedVector(tasks.model_shape(parameters), model)
+    creation = transaction_pb2.CreateTask(parameters=parameters, initial_model_root=initial.root)
+    result = await ledger.submit(transaction_pb2.Body(create_task=creation))
+    if not result.accepted:
+        raise TaskRefused(result.log)
+    return int.from_bytes(result.data, "big")
+
+
+async def start_task(ledger: Ledger, blobs: Blobs, task_id: int, model: Int32Vector) -> None:
+    """Store G_0 at the task's replicas, let round 1 begin. Raises TaskRefused, BlobUnavailable, LedgerUnavailable."""
+    view = await ledger.get_task(task_id)
+    if view is None or view.task.status != state_pb2.TASK_STATUS_CREATED:
+        raise TaskRefused(f"task {task_id} does not wait for its start")
+    initial = ChunkedVector(tasks.model_shape(view.task.parameters), model)
+    certificate = await store(ledger, blobs, view, 0, initial)
+    start = transaction_pb2.StartTask(task_id=task_id, certificate=certificate)
+    result = await ledger.submit(transaction_pb2.Body(start_task=start))
+    if not result.accepted:
+        raise TaskRefused(result.log)

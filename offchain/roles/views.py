@@ -1,0 +1,113 @@
+"""What roles read off a task's view, and the loop that every role lives in: look at each block, act on it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from offchain.interfaces import Blobs, BlobUnavailable, Int16Vector, Int32Vector, Ledger, LedgerUnavailable
+from optfl import tasks
+from optfl.certificates import Statement
+from optfl.rules import Rule
+from optfl.vectors import ChunkedVector, Shape, compute_vector_id
+from optfl.wire import receipt_pb2, state_pb2, transaction_pb2
+
+log = logging.getLogger(__name__)
+
+Aggregate = Callable[[Rule, Int32Vector, Sequence[Int16Vector], Sequence[int]], Int32Vector]
+"""rule, base int32[D], K updates int16[D], sample weights -> model int32[D]; the reference or the kernels."""
+
+# A certificate promises from its inclusion on; a transaction may wait this long for that (blocks).
+INCLUSION_BLOCKS = 100
+
+_LIVE = (state_pb2.TASK_STATUS_CREATED, state_pb2.TASK_STATUS_RUNNING, state_pb2.TASK_STATUS_PAUSED)
+_RETRY_SECONDS = 1.0
+
+
+async def watch_task(ledger: Ledger, task_id: int) -> AsyncIterator[state_pb2.TaskView]:
+    """The task's view at each new block (late ones are skipped), up to and including the first in which it has ended.
+
+    A node that does not answer is waited for: a role outlives its node's restarts.
+    """
+    height = 0
+    while True:
+        try:
+            height = await ledger.wait_for_block(height)
+            view = await ledger.get_task(task_id)
+        except LedgerUnavailable as error:
+            log.warning("%s; trying again", error)
+            await asyncio.sleep(_RETRY_SECONDS)
+            continue
+        if view is None:
+            continue
+        yield view
+        if view.task.status not in _LIVE:
+            return
+
+
+def get_head(view: state_pb2.TaskView) -> state_pb2.Round | None:
+    """The newest live round, the only one that may be training or aggregating."""
+    return view.rounds[-1] if view.rounds else None
+
+
+def get_commitments(view: state_pb2.TaskView, current: state_pb2.Round) -> list[state_pb2.Commitment]:
+    """Commitments of a live round, in selection order."""
+    position = [r.round for r in view.rounds].index(current.round)
+    return [indexed.commitment for indexed in view.commitments[position].commitments]
+
+
+async def fetch_model(blobs: Blobs, task: state_pb2.Task, root: bytes) -> ChunkedVector:
+    """The int32 model with this root. Raises BlobUnavailable."""
+    return await _fetch(blobs, task, tasks.model_shape(task.parameters), root)
+
+
+async def fetch_updates(blobs: Blobs, task: state_pb2.Task, roots: Sequence[bytes]) -> list[ChunkedVector]:
+    """The int16 updates with these roots, in this order. Raises BlobUnavailable."""
+    shape = tasks.update_shape(task.parameters)
+    return list(await asyncio.gather(*(_fetch(blobs, task, shape, root) for root in roots)))
+
+
+async def _fetch(blobs: Blobs, task: state_pb2.Task, shape: Shape, root: bytes) -> ChunkedVector:
+    data = await blobs.get(task.task_id, shape, compute_vector_id(shape, root), list(task.parameters.replicas))
+    return ChunkedVector(shape, data)
+
+
+async def store(
+    ledger: Ledger, blobs: Blobs, view: state_pb2.TaskView, round_number: int, vector: ChunkedVector
+) -> receipt_pb2.Certificate:
+    """Put a vector of ours at the task's replicas until it can no longer be evidence. Raises BlobUnavailable."""
+    statement = Statement(
+        chain_id=ledger.chain_id,
+        task_id=view.task.task_id,
+        round=round_number,
+        owner=ledger.address,
+        vector_id=vector.id,
+        size_bytes=vector.shape.size_bytes,
+        retain_until_height=view.height + view.task.retention_blocks + INCLUSION_BLOCKS,
+    )
+    return await blobs.put(statement, vector.shape, vector.data, tasks.replica_quorum(view.task.parameters))
+
+
+async def submit(ledger: Ledger, body: transaction_pb2.Body, what: str) -> bool:
+    """Send `body`; whether the ledger accepted it. A refusal is logged: the next block shows what is to be done."""
+    result = await ledger.submit(body)
+    if result.accepted:
+        log.info("%s, in block %d", what, result.height)
+    else:
+        log.warning("%s: the ledger refused it: %s", what, result.log)
+    return result.accepted
+
+
+def compute_seed(*parts: bytes | int) -> int:
+    """A 63-bit seed that depends on all parts, the same on every machine."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part if isinstance(part, bytes) else part.to_bytes(8, "big")
+        digest.update(len(data).to_bytes(4, "big") + data)
+    return int.from_bytes(digest.digest()[:8], "big") >> 1
+
+
+TRANSIENT = (BlobUnavailable, LedgerUnavailable)
+"""What a role logs and tries again at the next block."""

@@ -1,0 +1,84 @@
+"""`optfl demo`: the main job, end to end, on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.live import Live
+
+from optfl_cli.demo.live import LiveView, PlainView
+from optfl_cli.demo.plan import draw_plan
+from optfl_cli.demo.report import write_report
+from optfl_cli.demo.run import Demo, find_deviations
+from optfl_cli.demo.summary import build_summary
+from optfl_cli.errors import UserError
+from optfl_cli.options import PATH
+
+
+@click.command()
+@click.option("--rounds", default=12, show_default=True, help="Rounds of training.")
+@click.option("--clients", default=8, show_default=True, help="Clients, each a process with its own part of the data.")
+@click.option("--rule", default="trimmed_mean(f=1)", show_default=True, help="median(), trimmed_mean(f=…) or fedavg().")
+@click.option("--fraud", type=click.Choice(["poison", "coordinate"]), default="poison", show_default=True, help="How.")
+@click.option("--honest", is_flag=True, help="Nobody lies.")
+@click.option("--seed", default=1, show_default=True, help="Draws the culprit, its turn, the data and the first model.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object, as the last line.")
+@click.option("--report", type=PATH, default=Path("demo-report.html"), show_default=True, help="Where the report goes.")
+@click.option("--keep", type=PATH, help="Keep keys, chain, stores and logs in this folder (empty, or not there yet).")
+def command(
+    rounds: int,
+    clients: int,
+    rule: str,
+    fraud: str,
+    honest: bool,
+    seed: int,
+    as_json: bool,
+    report: Path,
+    keep: Path | None,
+) -> None:
+    """Run a federation on loopback: train, aggregate in turn, convict a fraud, roll back, settle.
+
+    Four CometBFT validators with their ledgers, four storage replicas, three aggregators of which one turns Byzantine,
+    a validator beside each node, clients that train on handwritten digits, and a requester who pays.
+    """
+    plan = draw_plan(seed, rounds, clients, rule, None if honest else fraud)
+    console = Console(stderr=as_json, highlight=False)
+    with _open_home(keep) as home:
+        demo = Demo(plan, home, console.print)
+        if console.is_terminal:
+            view = LiveView(demo.history, plan, chain_id=demo.setup.net.chain_id)
+            with Live(view, console=console, refresh_per_second=4) as live:
+                outcome = demo.run(live.refresh)
+        else:
+            outcome = demo.run(PlainView(demo.history, console.print).update)
+    write_report(report, demo.history, outcome, plan)
+    console.print(build_summary(demo.history, outcome, plan))
+    console.print(f"Report: {report}")
+    if as_json:
+        click.echo(json.dumps(outcome))
+    if deviations := find_deviations(plan, outcome):
+        raise UserError("the demo did not go as planned: " + "; ".join(deviations))
+
+
+@contextlib.contextmanager
+def _open_home(keep: Path | None) -> Iterator[Path]:
+    """The folder of the demo's files: the user's, or one that goes away."""
+    if keep is None:
+        # A short path: the ledgers listen on Unix sockets in it.
+        home = Path(tempfile.mkdtemp(prefix="optfl-"))
+        try:
+            yield home
+        finally:
+            shutil.rmtree(home, ignore_errors=True)
+        return
+    if keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
+        raise UserError(f"--keep {keep} is not an empty folder; choose another one")
+    keep.mkdir(parents=True, exist_ok=True)
+    yield keep.absolute()

@@ -1,0 +1,53 @@
+"""`optfl localnet`: several validators on one machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from optfl_cli.localnet import DEFAULT_BALANCE, init_localnet, run_localnet
+from optfl_cli.options import PATH
+
+
+@click.group()
+def command() -> None:
+    """A whole net on this machine: validators on loopback, and accounts with tokens."""
+
+
+@command.command()
+@click.option("--home", type=PATH, required=True, help="Folder of the net; must not hold one yet.")
+@click.option("--nodes", default=4, show_default=True, help="Validators.")
+@click.option("--aggregators", default=3, show_default=True, help="Accounts aggregator0 …, each with --balance.")
+@click.option("--replicas", default=4, show_default=True, help="Accounts replica0 …")
+@click.option("--clients", default=8, show_default=True, help="Accounts client0 …")
+@click.option("--account", "accounts", multiple=True, metavar="NAME", help="A further account; repeatable.")
+@click.option("--balance", default=DEFAULT_BALANCE, show_default=True, help="Tokens of each account.")
+@click.option("--chain-id", help="Name of the chain.  [default: drawn]")
+@click.option("--seed", help="Derive all keys from this text: the same net again. For tests only.")
+def init(
+    home: Path,
+    nodes: int,
+    aggregators: int,
+    replicas: int,
+    clients: int,
+    accounts: tuple[str, ...],
+    balance: int,
+    chain_id: str | None,
+    seed: str | None,
+) -> None:
+    """Make keys, genesis and configs, on free ports. There is an account `requester` beside those of the options."""
+    counts = {"aggregator": aggregators, "replica": replicas, "client": clients}
+    names = ["requester", *(f"{role}{i}" for role, count in counts.items() for i in range(count)), *accounts]
+    net = init_localnet(home, nodes=nodes, accounts=dict.fromkeys(names, balance), seed=seed, chain_id=chain_id)
+    click.echo(f"{net.chain_id}: {nodes} nodes, {len(names)} accounts beside their operators, keys in {net.keys}")
+    for node in net.nodes:
+        click.echo(f"  {node.name}  {node.rpc_url}")
+    click.echo(f"Start it: optfl localnet start --home {home}")
+
+
+@command.command()
+@click.option("--home", type=PATH, required=True, help="Folder that `optfl localnet init` made.")
+def start(home: Path) -> None:
+    """Run all nodes until Ctrl-C. Goes on without a node that dies, as long as the others can decide blocks."""
+    run_localnet(home, click.echo)

@@ -1,0 +1,132 @@
+"""`optfl task`: create, start, show and list tasks."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import click
+import numpy as np
+
+from offchain.adapters.gateway import Gateway
+from offchain.adapters.ledger import CometLedger
+from offchain.interfaces import Int32Vector
+from offchain.roles.requester import create_task, start_task
+from optfl.tasks import compute_escrow
+from optfl.wire import state_pb2, transaction_pb2
+from optfl_cli.commands import query
+from optfl_cli.config import load_config
+from optfl_cli.display import print_fields, print_json, print_rows
+from optfl_cli.errors import UserError
+from optfl_cli.messages import fill_message, to_plain
+from optfl_cli.options import PATH, LedgerConfig, node_options, parse_address, run_async
+from optfl_cli.roles import TaskConfig, connect, load_function, run_role
+
+_PARTICIPANTS = ("aggregators", "clients", "replicas")
+
+
+@click.group()
+def command() -> None:
+    """Learning tasks: create one with its escrow, and look at those there are."""
+
+
+@command.command()
+@click.option("--config", "config_path", type=PATH, required=True, help="TOML file, see docs/operations.md.")
+@click.option("--wait/--no-wait", default=True, help="Wait until all listed participants are registered, then start.")
+def create(config_path: Path, wait: bool) -> None:
+    """Put the escrow up, wait for the participants, store the first model and start the task."""
+    config = load_config(config_path, TaskConfig)
+    parameters = read_parameters(config, config_path.parent)
+    model = np.asarray(load_function(config.model, "model")(**config.model_options), dtype=np.int32)
+    if parameters.length not in (0, model.size):
+        raise UserError(
+            f"{config_path}: parameters.length is {parameters.length}, but the model has {model.size} values; "
+            "leave it out to take the model's"
+        )
+    parameters.length = model.size
+    run_role(functools.partial(_create, config, parameters, model, wait))
+
+
+def read_parameters(config: TaskConfig, folder: Path) -> transaction_pb2.TaskParameters:
+    """Task parameters of a config file; raises UserError naming the field."""
+    plain = dict(config.parameters)
+    for name in _PARTICIPANTS:
+        listed = plain.get(name, [])
+        if not isinstance(listed, list) or not all(isinstance(entry, str) for entry in listed):
+            raise UserError(f"parameters.{name} is {listed!r}; list addresses or key files")
+        plain[name] = [_resolve(entry, folder).hex() for entry in listed]
+    parameters = transaction_pb2.TaskParameters()
+    fill_message(parameters, plain, "parameters.")
+    return parameters
+
+
+def _resolve(entry: str, folder: Path) -> bytes:
+    path = folder / entry
+    return parse_address(str(path) if path.is_file() else entry)
+
+
+async def _create(
+    config: TaskConfig, parameters: transaction_pb2.TaskParameters, model: Int32Vector, wait: bool
+) -> None:
+    async with connect(config) as (ledger, blobs):
+        task_id = await create_task(ledger, parameters, model)
+        click.echo(f"task {task_id}: created, with an escrow of {compute_escrow(parameters)}")
+        if wait:
+            await _wait_for_participants(ledger, parameters)
+        await start_task(ledger, blobs, task_id, model)
+        click.echo(f"task {task_id}: started")
+
+
+async def _wait_for_participants(ledger: CometLedger, parameters: transaction_pb2.TaskParameters) -> None:
+    """Return once every listed account is registered in its role."""
+    roles = {
+        transaction_pb2.ROLE_AGGREGATOR: parameters.aggregators,
+        transaction_pb2.ROLE_CLIENT: parameters.clients,
+        transaction_pb2.ROLE_REPLICA: parameters.replicas,
+    }
+    expected = {(role, address) for role, listed in roles.items() for address in listed}
+    height, announced = 0, False
+    while True:
+        registered = {(stake.role, stake.address) for stake in (await ledger.gateway.list_stakes()).stakes}
+        missing = expected - registered
+        if not missing:
+            return
+        if not announced:
+            click.echo(f"waiting for {len(missing)} participants to register")
+            announced = True
+        height = await ledger.wait_for_block(height)
+
+
+@command.command()
+@click.argument("task_id", type=click.IntRange(min=1))
+@node_options
+def show(task_id: int, config: LedgerConfig, as_json: bool) -> None:
+    """Show the task TASK_ID: where it stands, its rounds, attempts and convictions."""
+    view = run_async(_get_task(config, task_id))
+    if view is None:
+        raise UserError(f"no task {task_id}; `optfl task list` shows those that exist")
+    plain = to_plain(view)
+    if as_json:
+        print_json(plain)
+        return
+    task = plain["task"]
+    fields = {name: task[name] for name in ("status", "requester", "escrow", "head_round", "settled_round")}
+    fields |= {name: task["parameters"][name] for name in ("rule", "rounds", "clients_per_round", "length")}
+    print_fields(f"Task {task_id} at height {view.height}: {task['parameters']['name']}", fields)
+    for title, key, columns in _TABLES:
+        print_rows(title, [{column: entry[column] for column in columns} for entry in plain[key]])
+
+
+async def _get_task(config: LedgerConfig, task_id: int) -> state_pb2.TaskView | None:
+    async with Gateway(config.node) as gateway:
+        return await gateway.get_task(task_id)
+
+
+_TABLES = (
+    ("Live rounds", "rounds", ("round", "status", "turn", "aggregator", "committed", "window_close_height")),
+    ("Attempts on record", "attempts", ("attempt_id", "round", "turn", "aggregator", "status", "submit_height")),
+    ("Settled rounds", "digests", ("round", "aggregator", "updates", "settled_height", "model_root")),
+    ("Convictions", "convictions", ("round", "attempt_id", "aggregator", "prover", "convicted_height", "slashed")),
+)
+
+command.add_command(query.tasks, "list")

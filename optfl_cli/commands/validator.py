@@ -1,0 +1,29 @@
+"""`optfl validator`: re-execute a task's aggregations and prove a wrong one."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import click
+
+from optfl_cli.config import load_config
+from optfl_cli.options import PATH
+from optfl_cli.roles import ValidatorConfig, connect, run_role
+
+
+@click.command()
+@click.option("--config", "config_path", type=PATH, required=True, help="TOML file, see docs/operations.md.")
+def command(config_path: Path) -> None:
+    """Watch a task: re-execute every aggregation in full, and send a fraud proof where a model is not the rule's."""
+    config = load_config(config_path, ValidatorConfig)
+    run_role(functools.partial(_run, config))
+
+
+async def _run(config: ValidatorConfig) -> None:
+    from offchain.kernels.aggregate import aggregate, warm_up
+    from offchain.roles.validator import run_validator
+
+    warm_up()
+    async with connect(config) as (ledger, blobs):
+        await run_validator(config.task, ledger, blobs, functools.partial(aggregate, threads=config.threads))

@@ -1,0 +1,160 @@
+"""What the commands of the roles share: their config files, keys, connections, registration, and how they end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from offchain.adapters.blobs import ZenohBlobs
+from offchain.adapters.gateway import DEFAULT_URL
+from offchain.adapters.ledger import CometLedger
+from offchain.adapters.session import SessionError, open_session
+from offchain.interfaces import BlobUnavailable
+from offchain.roles.requester import TaskRefused
+from offchain.storage.disk import StoreInUse
+from offchain.storage.store import StoreFailed
+from optfl.wire import transaction_pb2
+from optfl_cli.errors import UserError
+from optfl_cli.options import load_key, run_async
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class AccountConfig:
+    """What every role's file has: the node it trusts, and the key file of its account."""
+
+    key: Path
+    node: str = DEFAULT_URL
+    passphrase_file: Path | None = None
+    stake: int = 0  # tokens to register the role with at the start, if the account does not have it yet
+
+
+@dataclass(frozen=True)
+class RoleConfig(AccountConfig):
+    """A role that works on a task: which one, and where its replicas are (`tcp/host:port`)."""
+
+    task: int = 1
+    replicas: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.replicas:
+            raise ValueError('replicas is empty; name their addresses, e.g. ["tcp/127.0.0.1:7447"]')
+
+
+@dataclass(frozen=True)
+class AggregatorConfig(RoleConfig):
+    """`optfl aggregator`. `fraud` makes it Byzantine at its first turn in or after round `fraud_round`: for tests."""
+
+    threads: int | None = None  # of the kernels; all cores by default
+    fraud: Literal["poison", "coordinate"] | None = None
+    fraud_round: int = 1
+
+
+@dataclass(frozen=True)
+class ValidatorConfig(RoleConfig):
+    """`optfl validator`: watches aggregations. Its stake is that of the node it stands beside."""
+
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class ClientConfig(RoleConfig):
+    """`optfl client`. `trainer` names a function `module:name` that makes a Trainer of `trainer_options`."""
+
+    trainer: str = "offchain.learning.digits:make_trainer"
+    trainer_options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TaskConfig(RoleConfig):
+    """`optfl task create`: the requester's account, G_0 and the task's parameters.
+
+    `model` names a function `module:name` that makes the int32 vector G_0 of `model_options`. Participants are
+    addresses or key files.
+    """
+
+    model: str = "offchain.learning.digits:compute_initial_model"
+    model_options: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ReplicaConfig(AccountConfig):
+    """`optfl replica`: where it listens (`tcp/host:port`) and keeps its vectors."""
+
+    listen: str = "tcp/127.0.0.1:7447"
+    store: Path = Path("replica-store")
+
+
+@contextlib.asynccontextmanager
+async def connect_ledger(config: AccountConfig) -> AsyncIterator[CometLedger]:
+    """The ledger through the configured node. Raises UserError, LedgerUnavailable."""
+    async with await CometLedger.connect(config.node, load_key(config.key, config.passphrase_file)) as ledger:
+        yield ledger
+
+
+@contextlib.asynccontextmanager
+async def connect(config: RoleConfig) -> AsyncIterator[tuple[CometLedger, ZenohBlobs]]:
+    """Ledger and storage as a role's file says."""
+    async with connect_ledger(config) as ledger, open_session(config.replicas) as session:
+        blobs = ZenohBlobs(session, load_key(config.key, config.passphrase_file), ledger)
+        try:
+            yield ledger, blobs
+        finally:
+            await blobs.close()
+
+
+async def ensure_registered(ledger: CometLedger, role: transaction_pb2.Role, stake: int) -> None:
+    """Register the account in `role` with `stake`, unless it is registered or `stake` is 0. Raises UserError."""
+    if stake == 0:
+        return
+    known = await ledger.gateway.list_stakes(ledger.address)
+    if any(entry.role == role for entry in known.stakes):
+        return
+    registration = transaction_pb2.RegisterRole(role=role, stake=stake)
+    result = await ledger.submit(transaction_pb2.Body(register_role=registration))
+    if not result.accepted:
+        raise UserError(f"the ledger refused the registration: {result.log}")
+    log.info("registered with a stake of %d", stake)
+
+
+def load_function(reference: str, key: str) -> Callable[..., Any]:
+    """The function that a config file names as `module:name`; raises UserError."""
+    module, _, name = reference.partition(":")
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        hint = "; install optimistic-fl[learning]" if "torch" in str(error) or "sklearn" in str(error) else ""
+        raise UserError(f'cannot load {key} = "{reference}" (a "module:function"): {error}{hint}') from None
+    if not callable(function):
+        raise UserError(f"{key} is {reference!r}, which is no function")
+    return function  # type: ignore[no-any-return]  # getattr of a module that the user names
+
+
+def run_role(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a role until it is done or told to stop (SIGINT, SIGTERM); what went wrong is one line for its operator."""
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
+    )
+    try:
+        run_async(_until_stopped(main()))
+    except (BlobUnavailable, SessionError, StoreFailed, StoreInUse, TaskRefused) as error:
+        raise UserError(str(error)) from None
+
+
+async def _until_stopped(work: Awaitable[None]) -> None:
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
