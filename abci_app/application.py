@@ -23,21 +23,13 @@ from abci_app.state_machine import (
 )
 from abci_app.store import Store, Version
 from abci_app.wire import abci_pb2
+from optfl import query_codes
 
 APP_VERSION = 1
 """Of the rules of the state machine; CometBFT puts it into every header."""
 
 CODESPACE = "abci_app"
-"""Of the codes below. A state machine's own codes have none, and are below 100."""
-
-NO_BLOCK = 101
-"""Nothing is committed yet."""
-HEIGHT_PRUNED = 102
-"""The state at that height is no longer kept."""
-HEIGHT_IN_FUTURE = 103
-"""The state at that height does not exist yet."""
-KEY_NOT_FOUND = 104
-"""The store has no such key, or there is no such store."""
+"""Of the codes from 101 on. A state machine's own codes have none, and are below 100."""
 
 _STORE_PATH = re.compile(r"/store/([^/]+)/key")
 
@@ -196,7 +188,7 @@ class Application:
             return abci_pb2.ResponseQuery()  # CometBFT asks about a peer; any other code would turn it away
         latest = self._store.height
         if latest == 0:
-            return _refuse(NO_BLOCK, "no block is committed yet; ask again after the first one")
+            return _refuse(query_codes.NO_BLOCK, "no block is committed yet; ask again after the first one")
         store_path = _STORE_PATH.fullmatch(request.path)
         height = request.height
         if height == 0:
@@ -204,10 +196,12 @@ class Application:
             # before the latest. Nothing is before height 1.
             height = max(latest - 1, 1) if store_path else latest
         if height > latest:
-            return _refuse(HEIGHT_IN_FUTURE, f"height {height} is not reached; the latest is {latest}")
+            return _refuse(query_codes.HEIGHT_IN_FUTURE, f"height {height} is not reached; the latest is {latest}")
         state = self._store.get_version(height)
         if state is None:
-            return _refuse(HEIGHT_PRUNED, f"height {height} is not kept; the oldest is {self._store.oldest_height}")
+            return _refuse(
+                query_codes.HEIGHT_PRUNED, f"height {height} is not kept; the oldest is {self._store.oldest_height}"
+            )
         if store_path is None:
             code, value = self._ledger.query(state, request.path, request.data, height)
             if code:
@@ -215,7 +209,7 @@ class Application:
             return abci_pb2.ResponseQuery(key=request.data, value=value, height=height)
         name, key = store_path[1], request.data
         if name not in state or key not in state[name]:
-            return _refuse(KEY_NOT_FOUND, f"store {name} has no key {key.hex()} at height {height}", height)
+            return _refuse(query_codes.KEY_NOT_FOUND, f"store {name} has no key {key.hex()} at height {height}", height)
         of_key, of_store = state.prove(name, key)
         return abci_pb2.ResponseQuery(
             key=key,

@@ -77,8 +77,8 @@ def init_chain(
     updates = process_validator_updates(state)
     if len(updates) < state.params.min_validators:
         raise GenesisError(
-            f"app_state.validators makes {len(updates)} validators of at least {state.params.min_validators}; add some, "
-            "each with a stake of min_validator_stake or more"
+            f"app_state.validators makes {len(updates)} validators of at least {state.params.min_validators}; "
+            "add some, each with a stake of min_validator_stake or more"
         )
     if (told := {key for key, _ in validators}) and told != {u.consensus_key for u in updates}:
         raise GenesisError("app_state.validators has other consensus keys than the genesis file's own validators")

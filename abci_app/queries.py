@@ -8,12 +8,8 @@ from abci_app.state import State
 from abci_app.state.keyspace import commitment_prefix, stake_key, task_key
 from abci_app.state_machine import Stores
 from optfl.keys import ADDRESS_BYTES
+from optfl.query_codes import MALFORMED_DATA, NOT_FOUND, UNKNOWN_PATH
 from optfl.wire import state_pb2, transaction_pb2
-
-# Permanent codes of queries.
-UNKNOWN_PATH = 1
-MALFORMED_DATA = 2
-NOT_FOUND = 3
 
 
 class QueryError(Exception):

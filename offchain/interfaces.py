@@ -31,7 +31,7 @@ class BlobUnavailable(Exception):
 
 @dataclass(frozen=True)
 class TransactionResult:
-    """What became of a transaction. `code` 0 is success; otherwise the permanent code of an `optfl.errors.Rejection`."""
+    """What became of a transaction. `code` 0 is success; else the permanent code of an `optfl.errors.Rejection`."""
 
     code: int
     log: str
@@ -64,7 +64,7 @@ class Ledger(Protocol):
         ...
 
     async def submit(self, body: transaction_pb2.Body) -> TransactionResult:
-        """Complete (chain, sequence, fee, expiry), sign and send `body`; return once it is in a block or refused for good.
+        """Complete `body` (chain, sequence, fee, expiry), sign, send; return once it is in a block or refused for good.
 
         Raises LedgerUnavailable if the node does not answer; the transaction may then still be included.
         """
@@ -82,7 +82,7 @@ class Blobs(Protocol):
         ...
 
     async def get(self, task_id: int, shape: Shape, vector_id: bytes, replicas: Sequence[bytes]) -> bytes:
-        """Fetch a whole vector and check it against its id; try every one of `replicas` before raising BlobUnavailable."""
+        """Fetch a whole vector, check it against its id; try every one of `replicas` before raising BlobUnavailable."""
         ...
 
     async def get_chunk(

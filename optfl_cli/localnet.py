@@ -1,4 +1,4 @@
-"""A whole net on one machine: several validator nodes on loopback, and funded accounts for the roles.
+"""A net made in one place: several validator nodes, by default on loopback, and funded accounts for the roles.
 
 HOME/localnet.toml     chain, nodes and key files     HOME/node0/ …   one home for each node, see `optfl_cli.node`
 HOME/keys/node0.json … the validators' operators      HOME/keys/requester.json, aggregator0.json …
@@ -21,7 +21,7 @@ from optfl_cli.config import load_config
 from optfl_cli.errors import UserError
 from optfl_cli.genesis import MAX_CHAIN_ID_CHARACTERS, GenesisValidator, build_genesis
 from optfl_cli.node import Changes, Node, build_config, init_node, load_node, node_id
-from optfl_cli.ports import find_free_ports
+from optfl_cli.ports import find_free_ports, is_port_free
 from optfl_cli.processes import ProcessDied, ProcessGroup
 from optfl_cli.toml_files import TomlValue, format_dataclass
 
@@ -49,8 +49,13 @@ P2P: dict[str, TomlValue] = {
 }
 BLOCK_TIME_MS = 300
 
+# CometBFT's own, of a node that has a host to itself.
+RPC_PORT = 26657
+P2P_PORT = 26656
+
 _STATUS_SECONDS = 5.0
 _LOOPBACK = "127.0.0.1"
+_ALL_ADDRESSES = "0.0.0.0"  # noqa: S104  # of a host that the operator gave to its node
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,8 @@ class Localnet:
         Applications are of tier 0 in `group`, CometBFT's processes of tier 1.
         """
         binary = find_cometbft()
+        if len({node.rpc_port for node in self.nodes}) < len(self.nodes):
+            raise UserError(f"the nodes in {self.home} have a host each; run `optfl node start` on every one of them")
         for node in self.nodes:
             node.check_ports()
         addresses = [node.choose_app_address() for node in self.nodes]
@@ -105,12 +112,15 @@ def init_localnet(
     stake: int = DEFAULT_STAKE,
     params: Mapping[str, int] | None = None,
     consensus: Mapping[str, TomlValue] | None = None,
+    first_port: int | None = None,
+    hosts: Sequence[str] = (),
 ) -> Localnet:
-    """Make keys, genesis and configs of a net, on free ports; raises UserError.
+    """Make keys, genesis and configs of a net; raises UserError.
 
     `accounts` are balances by name, beside the operators ("node0" …). With a `seed` all keys follow from it: the same
     net again, for tests, of which everybody who knows the seed has the keys. `params` replace the ledger's in genesis,
-    `consensus` the timeouts of CometBFT's config.
+    `consensus` the timeouts of CometBFT's config. The nodes are on loopback, at free ports or at those from
+    `first_port` on; with `hosts` each is on one of its own, and listens there for everyone.
     """
     home = home.absolute()
     if (home / "localnet.toml").exists():
@@ -134,8 +144,8 @@ def init_localnet(
         {keys[name].address: balance for name, balance in balances.items()},
         {"block_time_ms": BLOCK_TIME_MS, **(params or {})},
     )
-    ports = find_free_ports(2 * nodes)
-    peers = [f"{node_id(key)}@{_LOOPBACK}:{port}" for key, port in zip(node_keys, ports[nodes:], strict=True)]
+    places = _choose_places(nodes, first_port, hosts)
+    peers = [f"{node_id(key)}@{place.host}:{place.p2p_port}" for key, place in zip(node_keys, places, strict=True)]
     for i, name in enumerate(names):
         others = peers[:i] + peers[i + 1 :]
         init_node(
@@ -144,7 +154,7 @@ def init_localnet(
             genesis=genesis,
             consensus_key=consensus_keys[i],
             node_key=node_keys[i],
-            changes=_build_config(name, ports[i], ports[nodes + i], others, {**CONSENSUS, **(consensus or {})}),
+            changes=_build_config(name, places[i], others, {**CONSENSUS, **(consensus or {})}),
         )
     config = LocalnetConfig(chain_id=chain_id, nodes=[Path(name) for name in names], keys=Path("keys"))
     try:
@@ -216,10 +226,36 @@ def _make_key(seed: str | None, name: str) -> SigningKey:
     return SigningKey.from_seed(hashlib.sha256(f"optfl/localnet/v1/{seed}/{name}".encode()).digest())
 
 
-def _build_config(
-    name: str, rpc_port: int, p2p_port: int, peers: Sequence[str], consensus: Mapping[str, TomlValue]
-) -> Changes:
-    changes = build_config(name, rpc_port, _LOOPBACK, p2p_port, peers)
+@dataclass(frozen=True)
+class _Place:
+    """Where others find a node, and at which addresses it listens."""
+
+    host: str
+    listen: str
+    rpc_port: int
+    p2p_port: int
+
+
+def _choose_places(nodes: int, first_port: int | None, hosts: Sequence[str]) -> list[_Place]:
+    if hosts:
+        if len(set(hosts)) != nodes:
+            raise UserError(f"{len(set(hosts))} different hosts for {nodes} nodes; name one for each")
+        return [_Place(host, _ALL_ADDRESSES, RPC_PORT, P2P_PORT) for host in hosts]
+    ports = find_free_ports(2 * nodes) if first_port is None else _check_ports(first_port, 2 * nodes)
+    return [_Place(_LOOPBACK, _LOOPBACK, *pair) for pair in zip(ports[:nodes], ports[nodes:], strict=True)]
+
+
+def _check_ports(first: int, count: int) -> list[int]:
+    if not 1 <= first <= 65536 - count:
+        raise UserError(f"{count} ports from {first} on do not exist; the last is 65535")
+    taken = [port for port in range(first, first + count) if not is_port_free(_LOOPBACK, port)]
+    if taken:
+        raise UserError(f"port {taken[0]} is taken: end the program that listens on it, or choose another first port")
+    return list(range(first, first + count))
+
+
+def _build_config(name: str, place: _Place, peers: Sequence[str], consensus: Mapping[str, TomlValue]) -> Changes:
+    changes = build_config(name, place.rpc_port, place.listen, place.p2p_port, peers, rpc_host=place.listen)
     changes["p2p"] |= P2P
     changes["consensus"] |= consensus
     return changes

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import inspect
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -68,7 +69,10 @@ class ValidatorConfig(RoleConfig):
 
 @dataclass(frozen=True)
 class ClientConfig(RoleConfig):
-    """`optfl client`. `trainer` names a function `module:name` that makes a Trainer of `trainer_options`."""
+    """`optfl client`. `trainer` names a function `module:name` that makes a Trainer of `trainer_options`.
+
+    The module is found beside the config file too.
+    """
 
     trainer: str = "offchain.learning.digits:make_trainer"
     trainer_options: dict[str, Any] = field(default_factory=dict)
@@ -78,8 +82,8 @@ class ClientConfig(RoleConfig):
 class TaskConfig(RoleConfig):
     """`optfl task create`: the requester's account, G_0 and the task's parameters.
 
-    `model` names a function `module:name` that makes the int32 vector G_0 of `model_options`. Participants are
-    addresses or key files.
+    `model` names a function `module:name` that makes the int32 vector G_0 of `model_options`; the module is found
+    beside the config file too. Participants are addresses or key files.
     """
 
     model: str = "offchain.learning.digits:compute_initial_model"
@@ -125,6 +129,21 @@ async def ensure_registered(ledger: CometLedger, role: transaction_pb2.Role, sta
     if not result.accepted:
         raise UserError(f"the ledger refused the registration: {result.log}")
     log.info("registered with a stake of %d", stake)
+
+
+def call_function(reference: str, key: str, options: Mapping[str, Any], folder: Path) -> Any:
+    """What the function that `key` of a config file in `folder` names makes of its options; raises UserError."""
+    if (beside := str(folder.absolute())) not in sys.path:
+        sys.path.append(beside)  # last: a file there takes the place of no installed module
+    function = load_function(reference, key)
+    try:
+        inspect.signature(function).bind(**options)
+    except TypeError as error:
+        raise UserError(f"{key}_options do not fit {reference}: {error}; correct them") from None
+    try:
+        return function(**options)
+    except ValueError as error:
+        raise UserError(f"{reference} cannot work with its {key}_options: {error}") from None
 
 
 def load_function(reference: str, key: str) -> Callable[..., Any]:

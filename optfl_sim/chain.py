@@ -41,6 +41,7 @@ class SimulatedChain:
         self.chain_id = chain_id
         self.state = MerkleState.from_stores(stores)
         self.height = 0
+        self.max_block_bytes = MAX_BLOCK_BYTES
         self.trace: list[tuple[int, str, tuple[Event, ...]]] = []
         self._proposers = [address_of(update.consensus_key) for update in updates]
         self._block_seconds = block_seconds
@@ -82,7 +83,7 @@ class SimulatedChain:
         return future
 
     def _decide_block(self) -> None:
-        txs = ledger.prepare_proposal(self.state, [pending.tx for pending in self._mempool], MAX_BLOCK_BYTES)
+        txs = ledger.prepare_proposal(self.state, [pending.tx for pending in self._mempool], self.max_block_bytes)
         if not ledger.process_proposal(self.state, txs):
             raise AssertionError("an honest proposal was refused")
         self.height += 1

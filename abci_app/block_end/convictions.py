@@ -97,7 +97,9 @@ def _distribute(state: State, record: state_pb2.Conviction, lost: list[bytes]) -
         each = min(task.parameters.client_reward, budget // len(lost))
         for client in lost:
             tokens.credit(state, client, each)
+            state.emit("compensated", task=record.task_id, client=client, amount=each)
         record.compensation = each * len(lost)
     tokens.credit(state, record.prover, record.reporter_reward)
+    state.emit("prover_rewarded", task=record.task_id, prover=record.prover, amount=record.reporter_reward)
     record.burned = record.slashed - record.reporter_reward - record.compensation
     tokens.burn(state, record.burned)

@@ -12,5 +12,6 @@ def process_proposer_pay(state: State, block: BlockContext) -> None:
     if proposer is None or supply.fee_pot == 0:
         return  # the pot keeps them for the next proposer
     tokens.credit(state, proposer.operator, supply.fee_pot)
+    state.emit("fees_paid", operator=proposer.operator, amount=supply.fee_pot)
     supply.fee_pot = 0
     state.put_supply(supply)

@@ -70,21 +70,17 @@ def _settle(state: State, task: state_pb2.Task, current: state_pb2.Round, block:
 def _pay(state: State, task: state_pb2.Task, attempt: state_pb2.Attempt) -> None:
     """Pay a settled round out of the escrow. What a division leaves over is burned (L9)."""
     parameters = task.parameters
-    spent = 0
-    if attempt.aggregator:
-        tokens.credit(state, attempt.aggregator, parameters.aggregator_reward)
-        spent += parameters.aggregator_reward
-    for given in attempt.inputs:
-        tokens.credit(state, given.client, parameters.client_reward)
-        spent += parameters.client_reward
+    aggregators = [(attempt.aggregator, 1)] if attempt.aggregator else []
+    clients = [(given.client, 1) for given in attempt.inputs]
     replicas = [(replica, 1) for replica in parameters.replicas]
-    spent += _split(state, parameters.replica_reward, replicas)
     validators = [(v.operator, v.power) for _, v in state.validators.items()]
-    spent += _split(state, parameters.validator_reward, validators)
-    task.escrow -= spent
+    task.escrow -= _split(state, attempt, "aggregator", parameters.aggregator_reward, aggregators)
+    task.escrow -= _split(state, attempt, "client", parameters.client_reward * len(clients), clients)
+    task.escrow -= _split(state, attempt, "replica", parameters.replica_reward, replicas)
+    task.escrow -= _split(state, attempt, "validator", parameters.validator_reward, validators)
 
 
-def _split(state: State, amount: int, shares: list[tuple[bytes, int]]) -> int:
+def _split(state: State, attempt: state_pb2.Attempt, role: str, amount: int, shares: list[tuple[bytes, int]]) -> int:
     """Credit `amount` in proportion to `shares`, burn the remainder; return what left the escrow."""
     total = sum(share for _, share in shares)
     if total == 0:
@@ -94,5 +90,9 @@ def _split(state: State, amount: int, shares: list[tuple[bytes, int]]) -> int:
         part = amount * share // total
         tokens.credit(state, address, part)
         paid += part
+        if part:
+            state.emit(
+                "reward_paid", task=attempt.task_id, round=attempt.round, role=role, account=address, amount=part
+            )
     tokens.burn(state, amount - paid)
     return amount

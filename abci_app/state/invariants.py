@@ -58,7 +58,8 @@ def check_state(state: State) -> None:
     live = list(state.chain.live_tasks)
     if live != sorted(set(live)):
         raise InvariantViolation("the live tasks are not ascending")
-    for _, task in state.tasks.items():
+    for key in state.tasks.all_keys():
+        task = state.tasks[key]
         is_live = task.status in LIVE_STATUSES
         if is_live != (task.task_id in live):
             raise InvariantViolation(f"task {task.task_id} has status {task.status} and is_live={is_live}")

@@ -13,7 +13,7 @@ import zenoh
 
 from offchain.adapters.session import key_expression
 from offchain.interfaces import Ledger
-from offchain.storage.protocol import MAX_MESSAGE_BYTES, Refusal, Verb
+from offchain.storage.protocol import Refusal, Verb
 from offchain.storage.replicated import ANSWER_SECONDS, PATIENCE_SECONDS, Accept, NoAnswer, ReplicatedBlobs, T
 from offchain.storage.verify import BadAnswer
 from optfl.keys import SigningKey
@@ -59,8 +59,6 @@ class ZenohTransport:
             link.close()
 
     async def ask(self, replica: bytes, verb: Verb, request: bytes, accept: Accept[T]) -> T:
-        if len(request) > MAX_MESSAGE_BYTES:
-            raise NoAnswer(f"{len(request)} bytes are more than the {MAX_MESSAGE_BYTES} of a message")
         return await self._link(replica).ask(verb, request, accept, self._checkers)
 
     async def wait_for_any(self, replicas: Sequence[bytes]) -> None:

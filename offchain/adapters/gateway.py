@@ -23,13 +23,10 @@ from google.protobuf.message import DecodeError, Message
 
 from offchain.interfaces import LedgerUnavailable, TransactionResult
 from optfl import errors
+from optfl.query_codes import NO_BLOCK, NOT_FOUND
 from optfl.wire import state_pb2
 
 DEFAULT_URL = "http://127.0.0.1:26657"
-
-# The application's permanent codes for queries: of something that does not exist, and before the first block.
-NOT_FOUND = 3
-NO_BLOCK = 101
 
 _ANSWER_SECONDS = 10.0
 _KEEPALIVE_SECONDS = 8.0  # less than the 10 s after which CometBFT closes an idle connection
@@ -298,7 +295,8 @@ class Gateway:
             return dict((await self.call(method, **params))["response"])
         except GatewayError as error:
             raise LedgerUnavailable(
-                f"the node at {self.url} has lost its ledger application ({error}); read the node's logs"
+                f"the node at {self.url} gets no answer from its ledger ({error}); read the node's logs "
+                "(a light client's proxy answers queries with a proof only)"
             ) from None
 
     async def query_store(self, store: str, key: bytes, *, prove: bool = False, height: int = 0) -> QueryAnswer:

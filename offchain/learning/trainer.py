@@ -25,17 +25,20 @@ _TORCH = threading.Lock()
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """Local training: SGD with momentum on the client's own examples, the same work for every client.
+    """Local training: SGD with momentum on the client's own examples.
 
-    A fixed number of steps rather than epochs bounds a client's time and keeps the updates comparable in length, as
-    coordinate-wise rules need. `label_smoothing` (Szegedy et al. 2016) and `prior_correction`, the τ of logit
-    adjustment (Menon et al. 2021; on clients Zhang et al. 2022), keep a client from unlearning the classes it lacks.
+    Every client does the same number of steps, not of epochs: that bounds its time and keeps updates comparable in
+    length, as coordinate-wise rules need.
     """
 
     steps: int = 50
     batch_size: int = 16
     learning_rate: float = 0.1
     momentum: float = 0.9
+    # Longer gradients are cut: one bad batch can throw a client far off (Pascanu et al. 2013).
+    max_gradient_norm: float = 2.0
+    # Both keep a client from unlearning the classes it lacks: smoothed labels (Szegedy et al. 2016), and logits shifted
+    # by τ times the log of the client's own class frequencies (Menon et al. 2021; on clients Zhang et al. 2022).
     label_smoothing: float = 0.1
     prior_correction: float = 0.5
     stochastic_rounding: bool = False
@@ -98,7 +101,8 @@ class TorchTrainer(Trainer):
             for batch in torch.split(torch.from_numpy(order), parameters.batch_size):
                 self._flat.gradients.zero_()
                 torch.autograd.backward(self._compute_loss(self._inputs[batch], self._labels[batch]))
-                # Not torch.optim: importing its optimizers takes as long as the rest of torch, for these two lines.
+                # Not torch.optim: importing its optimizers takes as long as the rest of torch, for these three lines.
+                self._flat.gradients.mul_((parameters.max_gradient_norm / self._flat.gradients.norm()).clamp(max=1.0))
                 velocity.mul_(parameters.momentum).add_(self._flat.gradients)
                 self._flat.values.sub_(velocity, alpha=parameters.learning_rate)
             difference = self._flat.flatten().astype(np.float64) - base

@@ -130,6 +130,8 @@ class ReplicatedBlobs:
             raise ValueError(f"the statement is {statement.owner.hex()}'s; this account is {self._key.address.hex()}")
         if not len(data) == statement.size_bytes == shape.size_bytes:
             raise ValueError(f"{len(data)} bytes, stated as {statement.size_bytes}, of a shape of {shape.size_bytes}")
+        if len(data) > protocol.MAX_VECTOR_BYTES:
+            raise ValueError(f"{len(data)} bytes; a replica takes vectors of up to {protocol.MAX_VECTOR_BYTES}")
 
     async def _put_at(self, replica_key: bytes, statement: Statement, request: bytes) -> bytes:
         """The replica's signature. Tries again while the replica is away or behind, for a bounded time."""

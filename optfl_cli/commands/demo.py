@@ -7,6 +7,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import click
@@ -51,16 +52,17 @@ def command(
     plan = draw_plan(seed, rounds, clients, rule, None if honest else fraud)
     console = Console(stderr=as_json, highlight=False)
     with _open_home(keep) as home:
-        demo = Demo(plan, home, console.print)
+        say = partial(console.print, soft_wrap=True, markup=False)
+        demo = Demo(plan, home, say)
         if console.is_terminal:
             view = LiveView(demo.history, plan, chain_id=demo.setup.net.chain_id)
             with Live(view, console=console, refresh_per_second=4) as live:
                 outcome = demo.run(live.refresh)
         else:
-            outcome = demo.run(PlainView(demo.history, console.print).update)
+            outcome = demo.run(PlainView(demo.history, say).update)
     write_report(report, demo.history, outcome, plan)
     console.print(build_summary(demo.history, outcome, plan))
-    console.print(f"Report: {report}")
+    say(f"Report: {report}")
     if as_json:
         click.echo(json.dumps(outcome))
     if deviations := find_deviations(plan, outcome):

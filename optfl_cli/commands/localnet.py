@@ -24,6 +24,8 @@ def command() -> None:
 @click.option("--account", "accounts", multiple=True, metavar="NAME", help="A further account; repeatable.")
 @click.option("--balance", default=DEFAULT_BALANCE, show_default=True, help="Tokens of each account.")
 @click.option("--chain-id", help="Name of the chain.  [default: drawn]")
+@click.option("--first-port", type=int, help="The nodes' RPC from this port on, then their P2P.  [default: free ones]")
+@click.option("--host", "hosts", multiple=True, metavar="NAME", help="A node's machine, if each has one; repeatable.")
 @click.option("--seed", help="Derive all keys from this text: the same net again. For tests only.")
 def init(
     home: Path,
@@ -34,13 +36,33 @@ def init(
     accounts: tuple[str, ...],
     balance: int,
     chain_id: str | None,
+    first_port: int | None,
+    hosts: tuple[str, ...],
     seed: str | None,
 ) -> None:
-    """Make keys, genesis and configs, on free ports. There is an account `requester` beside those of the options."""
+    """Make keys, genesis and configs. There is an account `requester` beside those of the options.
+
+    With --host (or several), each node is made for a machine of that name, where it listens at all addresses: bring
+    its folder there and run `optfl node start`.
+    """
     counts = {"aggregator": aggregators, "replica": replicas, "client": clients}
     names = ["requester", *(f"{role}{i}" for role, count in counts.items() for i in range(count)), *accounts]
-    net = init_localnet(home, nodes=nodes, accounts=dict.fromkeys(names, balance), seed=seed, chain_id=chain_id)
-    click.echo(f"{net.chain_id}: {nodes} nodes, {len(names)} accounts beside their operators, keys in {net.keys}")
+    net = init_localnet(
+        home,
+        nodes=len(hosts) or nodes,
+        accounts=dict.fromkeys(names, balance),
+        seed=seed,
+        chain_id=chain_id,
+        first_port=first_port,
+        hosts=hosts,
+    )
+    click.echo(
+        f"{net.chain_id}: {len(net.nodes)} nodes, {len(names)} accounts beside their operators, keys in {net.keys}"
+    )
+    if hosts:
+        for node, host in zip(net.nodes, hosts, strict=True):
+            click.echo(f"  on {host}: optfl node start --home {node.home}")
+        return
     for node in net.nodes:
         click.echo(f"  {node.name}  {node.rpc_url}")
     click.echo(f"Start it: optfl localnet start --home {home}")

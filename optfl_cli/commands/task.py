@@ -20,7 +20,7 @@ from optfl_cli.display import print_fields, print_json, print_rows
 from optfl_cli.errors import UserError
 from optfl_cli.messages import fill_message, to_plain
 from optfl_cli.options import PATH, LedgerConfig, node_options, parse_address, run_async
-from optfl_cli.roles import TaskConfig, connect, load_function, run_role
+from optfl_cli.roles import TaskConfig, call_function, connect, run_role
 
 _PARTICIPANTS = ("aggregators", "clients", "replicas")
 
@@ -37,7 +37,11 @@ def create(config_path: Path, wait: bool) -> None:
     """Put the escrow up, wait for the participants, store the first model and start the task."""
     config = load_config(config_path, TaskConfig)
     parameters = read_parameters(config, config_path.parent)
-    model = np.asarray(load_function(config.model, "model")(**config.model_options), dtype=np.int32)
+    model = call_function(config.model, "model", config.model_options, config_path.parent)
+    if not isinstance(model, np.ndarray) or model.dtype != np.int32 or model.ndim != 1 or model.size == 0:
+        raise UserError(
+            f"{config_path}: {config.model} made no int32 vector; see offchain.learning.trainer.compute_initial_model"
+        )
     if parameters.length not in (0, model.size):
         raise UserError(
             f"{config_path}: parameters.length is {parameters.length}, but the model has {model.size} values; "

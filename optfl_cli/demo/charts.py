@@ -6,8 +6,7 @@ timeline   a lane a round, along the chain's heights: challenge windows, and how
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Sequence
 
 from optfl.wire import state_pb2
 from optfl_cli.demo.history import AttemptRecord, History, count
@@ -24,7 +23,7 @@ _LIE_Y, _ROLLBACK_Y = 14, 36
 _MIN_LABEL_STEP = 17  # between the round numbers under the plot
 
 # The timeline.
-_LANES_LEFT, _LANES_TOP = 108, 30
+_LANES_LEFT, _LANES_TOP = 120, 30
 _LANE_HEIGHTS = ((20, 22), (40, 14), (1000, 7))  # (rounds at most, height of a lane)
 _MIN_NAMED_LANE = 14
 
@@ -55,7 +54,8 @@ def draw_accuracy(history: History) -> Markup:
         f"{count(len(get_undone(history, c)), 'model')} were undone and round {c.round} was done again."
         for c in reverts
     )
-    return _svg("accuracy", "Test accuracy, model by model", description, _BOTTOM + 46, parts)
+    top = 0 if reverts else _TOP - 16  # what tells of rollbacks is left out where there is none
+    return _svg("accuracy", "Test accuracy, model by model", description, top, _BOTTOM + 46, parts)
 
 
 def _y_of(accuracy: float | None) -> float:
@@ -175,22 +175,26 @@ def draw_timeline(history: History) -> Markup:
 
     parts = [_draw_heights(first, last, x_of, bottom)]
     every = 1 if lane >= _MIN_NAMED_LANE else 10
-    for number in range(1, rounds + 1):
-        if number % every == 0 or rounds == 1:
-            parts.append(_text(str(number), 24, _lane_y(number, lane) + 4, anchor="end", class_="tick"))
+    parts += [
+        _text(str(number), 30, _lane_y(number, lane) + 4, anchor="end", class_="tick")
+        for number in range(every, rounds + 1, every)
+    ]
     for conviction in history.convictions.values():
         x, top = x_of(conviction.convicted_height), _lane_y(conviction.round, lane) - lane / 2
         parts.append(tag("line", x1=x, x2=x, y1=top, y2=bottom, class_="proof"))
+    seen: set[int] = set()
     for attempt in attempts:
-        parts.append(_draw_window(attempt, x_of, _lane_y(attempt.round, lane), lane, now))
-    parts.append(_text("round", 24, _LANES_TOP - 10, anchor="end", class_="axis"))
+        y, is_first = _lane_y(attempt.round, lane), attempt.round not in seen
+        parts.append(_draw_window(attempt, x_of, y, lane, now, is_first=is_first))
+        seen.add(attempt.round)
+    parts.append(_text("round", 0, _LANES_TOP - 10, class_="axis"))
     described = [
         f"The one of round {c.round} by {history.name(c.aggregator)} ended at height {c.convicted_height}, "
         f"{count(c.convicted_height - c.submit_height, 'block')} after it was opened, with a fraud proof."
         for c in history.convictions.values()
     ]
     description = " ".join([f"Challenge windows of {count(len(attempts), 'model')} by height.", *described])
-    return _svg("timeline", "Challenge windows, round by round", description, bottom + 44, parts)
+    return _svg("timeline", "Challenge windows, round by round", description, 0, bottom + 44, parts)
 
 
 def _lane_y(number: int, lane: int) -> float:
@@ -205,9 +209,7 @@ def _draw_heights(first: int, last: int, x_of: Callable[[int], float], bottom: i
     step = next((n for n in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if (last - first) / n <= 10), 5000)
     parts = []
     for height in range(-(-first // step) * step, last + 1, step):
-        parts.append(
-            tag("line", x1=x_of(height), x2=x_of(height), y1=_LANES_TOP - 4, y2=bottom + 4, class_="grid")
-        )
+        parts.append(tag("line", x1=x_of(height), x2=x_of(height), y1=_LANES_TOP - 4, y2=bottom + 4, class_="grid"))
         parts.append(_text(str(height), x_of(height), bottom + 18, anchor="middle", class_="tick"))
     middle = (x_of(first) + x_of(last)) / 2
     parts.append(_text("height of the chain", middle, bottom + 38, anchor="middle", class_="axis"))
@@ -215,7 +217,7 @@ def _draw_heights(first: int, last: int, x_of: Callable[[int], float], bottom: i
 
 
 def _draw_window(
-    attempt: AttemptRecord, x_of: Callable[[int], float], y: float, lane: int, now: int
+    attempt: AttemptRecord, x_of: Callable[[int], float], y: float, lane: int, now: int, *, is_first: bool
 ) -> Markup:
     """A bar from submission to the end; the name before it, or behind it where the lane is taken already."""
     thick = lane * 0.55
@@ -224,7 +226,6 @@ def _draw_window(
     box = {"y": y - thick / 2, "height": thick, "rx": min(2.0, thick / 4)}
     parts = [tag("title", _describe(attempt))]
     if attempt.status == "convicted":
-        parts.append(tag("rect", x=start, width=max(close - start, 1), class_="cut", **box))
         parts.append(tag("rect", x=start, width=max(end - start, 1), class_="fraud", **box))
         if lane >= _MIN_NAMED_LANE:
             parts.append(tag("circle", cx=end, cy=y, r=7, class_="lied"))
@@ -238,8 +239,41 @@ def _draw_window(
             parts.append(tag("circle", cx=end, cy=y, r=min(4.0, thick / 2), class_="model"))
     if lane >= _MIN_NAMED_LANE:
         style = "lie" if attempt.status == "convicted" else "gone" if attempt.status == "void" else "name"
-        if attempt.turn == 0 and attempt.attempt_id == _first_of_lane(attempt):
+        if is_first:
             parts.append(_text(attempt.aggregator, start - 6, y + 4, anchor="end", class_=style))
         else:
             parts.append(_text(attempt.aggregator, end + 9, y + 4, class_=style))
     return tag("g", *parts)
+
+
+def _describe(attempt: AttemptRecord) -> str:
+    """What a pointer that rests on a mark is told."""
+    turn = f", turn {attempt.turn}" if attempt.turn else ""
+    accuracy = "" if attempt.accuracy is None else f", accuracy {format_accuracy(attempt.accuracy)}"
+    return f"round {attempt.round}{turn}, {attempt.aggregator}: {attempt.status}{accuracy}"
+
+
+def _svg(name: str, title: str, description: str, top: float, bottom: float, parts: Iterable[str]) -> Markup:
+    return tag(
+        "svg",
+        tag("title", title, id=f"{name}-title"),
+        tag("desc", description, id=f"{name}-description"),
+        *parts,
+        viewBox=f"0 {top:.0f} {_WIDTH} {bottom - top:.0f}",
+        role="img",
+        aria_labelledby=f"{name}-title {name}-description",
+        class_=f"chart {name}",
+    )
+
+
+def _text(text: str, x: float, y: float, *, class_: str, anchor: str = "start") -> Markup:
+    return tag("text", text, x=x, y=y, text_anchor=anchor, class_=class_)
+
+
+def _points(points: Iterable[tuple[float, float]]) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+
+
+def _cross(x: float, y: float, size: float) -> str:
+    side = f"{2 * size:.1f}"
+    return f"M{x - size:.1f} {y - size:.1f} l{side} {side} m0 -{side} l-{side} {side}"

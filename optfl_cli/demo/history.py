@@ -72,7 +72,8 @@ class History:
         news: list[HistoryEvent] = []
         if before is None:
             task = view.task
-            text = f"task {task.task_id} {task.parameters.name}: {count(task.parameters.rounds, 'round')}"
+            name = f"task {task.task_id} ({task.parameters.name})" if task.parameters.name else f"task {task.task_id}"
+            text = f"{name}: {count(task.parameters.rounds, 'round')}"
             news.append(HistoryEvent(task.created_height, "started", text))
         for attempt in view.attempts:
             self._observe_attempt(attempt)

@@ -80,7 +80,10 @@ class LiveView:
             parts.append(Text(f"task {status}", style="bold green" if status == "completed" else ""))
             parts.append(Text(f"{view.task.settled_round}/{view.task.parameters.rounds} settled"))
         parts.append(Text(f"{seconds // 60}:{seconds % 60:02}"))
-        return Text(" · ", style="dim", no_wrap=True, overflow="ellipsis").join(parts)
+        header = Text(no_wrap=True, overflow="ellipsis")
+        for i, part in enumerate(parts):
+            header.append(" · " if i else "", style="dim").append_text(part)
+        return header
 
     def _build_rounds(self, room: int, *, is_wide: bool) -> Table:
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
@@ -121,7 +124,7 @@ class LiveView:
             slashed = sum(c.slashed for c in history.convictions.values() if c.aggregator == address)
             whole = max(stake.amount + slashed, 1)
             bar = draw_bar(stake.amount / whole, 10)
-            note = Text(bar, style="green").append("░" * (10 - len(bar)), style="red")
+            note = Text(bar, style="green").append("╌" * (10 - len(bar)), style="red")
             if slashed:
                 note.append(f"  {format_tokens(slashed)} slashed", style="red")
             if stake.excluded:
@@ -207,10 +210,9 @@ def build_rows(history: History) -> list[Row]:
 
 
 def draw_bar(share: float, width: int) -> str:
-    """A bar of eighths of a character, `width` characters at a share of 1."""
-    eighths = round(min(max(share, 0.0), 1.0) * width * 8)
-    full, rest = divmod(eighths, 8)
-    return "█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")
+    """A thin bar, to half a character; `width` characters at a share of 1."""
+    halves = round(min(max(share, 0.0), 1.0) * width * 2)
+    return "━" * (halves // 2) + "╸" * (halves % 2)
 
 
 def _get_state(attempt: AttemptRecord) -> str:

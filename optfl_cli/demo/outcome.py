@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import operator
 from collections import Counter
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from offchain.adapters.gateway import Gateway
+from offchain.interfaces import LedgerUnavailable
 from optfl.tasks import compute_inputs_hash
 from optfl.wire import state_pb2
 
@@ -27,19 +27,26 @@ class NodeAnswer:
 
 
 async def ask_nodes(urls: Mapping[str, str], task_id: int) -> list[NodeAnswer]:
-    """Ask every node, by its RPC address. Raises LedgerUnavailable or GatewayError if one does not answer."""
+    """Ask every node, by its RPC address, once it has seen the task end. A node that does not answer is left out."""
     gateways = {name: Gateway(url) for name, url in urls.items()}
     try:
-        heights = [await gateway.get_height() for gateway in gateways.values()]
-        common_height = min(heights) - 1  # its app hash stands in a header that every node has
-        return list(
-            await asyncio.gather(
-                *(_ask_node(name, gateway, task_id, common_height) for name, gateway in gateways.items())
-            )
-        )
+        for name, gateway in list(gateways.items()):
+            try:
+                await _wait_for_end(gateway, task_id)
+            except LedgerUnavailable:
+                await gateways.pop(name).close()
+        # The app hash after a common height: it stands in a header that every node has.
+        height = min([await gateway.get_height() for gateway in gateways.values()], default=0) - 1
+        return [await _ask_node(name, gateway, task_id, height) for name, gateway in gateways.items()]
     finally:
         for gateway in gateways.values():
             await gateway.close()
+
+
+async def _wait_for_end(gateway: Gateway, task_id: int) -> None:
+    height = 0
+    while (view := await gateway.get_task(task_id)) is None or not view.task.ended_height:
+        height = await gateway.wait_for_block(height)
 
 
 async def _ask_node(name: str, gateway: Gateway, task_id: int, height: int) -> NodeAnswer:

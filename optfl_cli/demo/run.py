@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,16 @@ from offchain.interfaces import Blobs, BlobUnavailable, Int32Vector, LedgerUnava
 from offchain.roles.views import fetch_model
 from optfl.wire import state_pb2
 from optfl_cli.demo.history import History
-from optfl_cli.demo.outcome import NodeAnswer, ask_nodes, compute_outcome
+from optfl_cli.demo.outcome import ask_nodes, compute_outcome
 from optfl_cli.demo.plan import AGGREGATORS, NODES, REPLICAS, Plan
 from optfl_cli.demo.setup import FRACTION_BITS, Setup, write_setup
 from optfl_cli.errors import UserError
 from optfl_cli.options import load_key
 from optfl_cli.processes import ProcessDied, ProcessGroup
 from optfl_cli.roles import load_function
+
+Evaluate = Callable[[Int32Vector], float]
+"""Accuracy of a model, in 0..1."""
 
 TASK_ID = 1
 TRAINER = "offchain.learning.digits:make_trainer"
@@ -48,7 +53,7 @@ class Demo:
         self._report = report
         self._started = time.monotonic()
         self._last_news = time.monotonic()
-        self._evaluate: Callable[[Int32Vector], float] | None = None
+        self._evaluate: Evaluate | None = None
 
     def run(self, refresh: Callable[[], None]) -> dict[str, Any]:
         """Run to the end of the task and return the outcome; ends every process whatever happens. Raises UserError."""
@@ -82,7 +87,7 @@ class Demo:
 
     async def _follow(self, group: ProcessGroup, refresh: Callable[[], None]) -> None:
         key = load_key(self.setup.net.key_path("requester"))
-        loading = asyncio.create_task(asyncio.to_thread(_load_evaluator))
+        loading = _load_evaluator()
         node = self.setup.net.nodes[0]
         async with (
             await CometLedger.connect(node.rpc_url, key) as ledger,
@@ -94,7 +99,6 @@ class Demo:
                 await self._conclude(blobs)
                 refresh()
             finally:
-                loading.cancel()
                 await blobs.close()
 
     async def _watch(
@@ -102,7 +106,7 @@ class Demo:
         group: ProcessGroup,
         refresh: Callable[[], None],
         blobs: Blobs,
-        loading: asyncio.Task[Callable[[Int32Vector], float]],
+        loading: Future[Evaluate],
     ) -> None:
         """Observe the task until it has ended, through the first node that answers."""
         gateways = [Gateway(node.rpc_url) for node in self.setup.net.nodes]
@@ -125,7 +129,7 @@ class Demo:
                         await self._evaluate_new(view.task, blobs)
                     refresh()
                     if view.task.ended_height:
-                        self._evaluate = self._evaluate or await loading
+                        self._evaluate = await asyncio.wrap_future(loading)
                         await self._evaluate_new(view.task, blobs)
                         return
                 await asyncio.sleep(_POLL_SECONDS)
@@ -169,7 +173,11 @@ class Demo:
 
     async def _conclude(self, blobs: Blobs) -> None:
         """Compute the outcome from the nodes' own answers, and the accuracy of the model that *they* name."""
-        answers = await self._ask_all()
+        try:
+            async with asyncio.timeout(_STALL_SECONDS):
+                answers = await ask_nodes({node.name: node.rpc_url for node in self.setup.net.nodes}, TASK_ID)
+        except TimeoutError:
+            raise UserError(f"a node has not seen the task end; read the logs in {self.setup.net.home}") from None
         self.outcome = compute_outcome(answers, self.setup.names)
         digests = [answer.task.digests[-1] for answer in answers if answer.task.digests]
         roots = {digest.model_root for digest in digests}
@@ -177,21 +185,6 @@ class Demo:
         if len(roots) == 1 and len(digests) == len(answers):
             accuracy = await self._get_accuracy(answers[0].task.task, blobs, roots.pop())
         self.outcome["final_accuracy"] = None if accuracy is None else round(accuracy, 4)
-
-    async def _ask_all(self) -> list[NodeAnswer]:
-        """Every node's answer once it has seen the task end; a node may be a block behind the first."""
-        gateways = {node.name: Gateway(node.rpc_url) for node in self.setup.net.nodes}
-        try:
-            async with asyncio.timeout(_STALL_SECONDS):
-                for gateway in gateways.values():
-                    while (view := await gateway.get_task(TASK_ID)) is None or not view.task.ended_height:
-                        await gateway.wait_for_block(await gateway.get_height())
-        except TimeoutError:
-            raise UserError("a node has not seen the task end; read its logs") from None
-        finally:
-            for gateway in gateways.values():
-                await gateway.close()
-        return await ask_nodes({node.name: node.rpc_url for node in self.setup.net.nodes}, TASK_ID)
 
 
 def find_deviations(plan: Plan, outcome: Mapping[str, Any]) -> list[str]:
@@ -207,6 +200,7 @@ def find_deviations(plan: Plan, outcome: Mapping[str, Any]) -> list[str]:
         "tokens_conserved": True,
         "app_hash_agreement": True,
         "state_agreement": True,
+        "nodes": NODES,
     }
     return [
         f"{name} is {outcome.get(name)!r}, expected {value!r}"
@@ -215,7 +209,21 @@ def find_deviations(plan: Plan, outcome: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _load_evaluator() -> Callable[[Int32Vector], float]:
-    """Any client's trainer can evaluate: the test set is the same for all."""
-    trainer: Trainer = load_function(TRAINER, "trainer")(client=0, clients=1, seed=0, fraction_bits=FRACTION_BITS)
-    return trainer.evaluate
+def _load_evaluator() -> Future[Evaluate]:
+    """Load torch behind the processes' start. Any client's trainer can evaluate: the test set is the same for all.
+
+    In a daemon thread of its own: an interrupted demo must not wait for an import.
+    """
+    future: Future[Evaluate] = Future()
+
+    def load() -> None:
+        try:
+            trainer: Trainer = load_function(TRAINER, "trainer")(
+                client=0, clients=1, seed=0, fraction_bits=FRACTION_BITS
+            )
+            future.set_result(trainer.evaluate)
+        except Exception as error:  # noqa: BLE001  # handed to whoever waits for the result
+            future.set_exception(error)
+
+    threading.Thread(target=load, name="load evaluator", daemon=True).start()
+    return future

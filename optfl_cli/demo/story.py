@@ -20,8 +20,10 @@ ROLES = {
 }
 ROLE_ORDER = (REQUESTER, *ROLES.values(), OTHER)
 
+_INVISIBLE = 0.02  # difference of accuracies that could be chance
+
 _LIES = {
-    "poison": "a model that it had destroyed",
+    "poison": "a destroyed model",
     "coordinate": "a model with a single value changed by one",
 }
 
@@ -72,11 +74,12 @@ def _tell_conviction(history: History, conviction: state_pb2.Conviction, plan: P
     is_planned = get_culprit(history, plan) == culprit
     lie = _LIES.get(plan.fraud or "", "a wrong model") if is_planned else "a wrong model"
     blocks = count(conviction.convicted_height - conviction.submit_height, "block")
+    height = conviction.convicted_height
+    proof = f"proved the lie {blocks} later. The ledger checked the proof in that very block (height {height})"
     punished = f"slashed {format_tokens(conviction.slashed)} tokens and excluded {culprit} for good"
     story = [
         f"{culprit} lied in round {number}: it stored, certified and submitted {lie}.",
-        f"{prover} re-executed the aggregation and proved the lie {blocks} later. The ledger checked the proof in that "
-        + f"very block (height {conviction.convicted_height}), {punished}.",
+        f"{prover} re-executed the aggregation and {proof}, {punished}.",
     ]
     if not conviction.reverted:
         return [*story, f"Its round {number} was void already: nothing more was rolled back."]
@@ -140,12 +143,19 @@ def get_milestones(history: History) -> list[tuple[str, float | None]]:
     ]
 
 
+def is_lie_invisible(history: History) -> bool:
+    """Whether there was a fraud that nobody could have told from the accuracy of its model."""
+    lies = [(history.attempts.get(c.attempt_id), get_redo(history, c)) for c in history.convictions.values()]
+    pairs = [(lie.accuracy, redo.accuracy) for lie, redo in lies if lie is not None and redo is not None]
+    return any(a is not None and b is not None and abs(a - b) <= _INVISIBLE for a, b in pairs)
+
+
 def list_checks(history: History, outcome: Mapping[str, Any], plan: Plan) -> list[Check]:
     """What must hold of any run of `plan`, by the nodes' own answers."""
     rounds, settled, frauds = plan.rounds, outcome["rounds_settled"], outcome["frauds_proven"]
     is_completed = settled == rounds and outcome["task_status"] == "completed"
     checks = [
-        Check(f"{settled} of {count(rounds, 'round')} settled, task {outcome['task_status']}", is_completed),
+        Check(f"task {outcome['task_status']}, {settled}/{rounds} rounds settled", is_completed),
         Check("tokens conserved", outcome["tokens_conserved"]),
         Check(f"app hashes of {count(outcome['nodes'], 'node')} agree", outcome["app_hash_agreement"]),
         Check("nodes agree on every round", outcome["state_agreement"]),
@@ -156,7 +166,7 @@ def list_checks(history: History, outcome: Mapping[str, Any], plan: Plan) -> lis
     return [
         *checks,
         Check("fraud proven on the ledger", frauds >= 1),
-        Check("rolled back and redone from the same updates", _is_redone(outcome)),
+        Check("redone from the same updates", _is_redone(outcome)),
         Check(f"only {culprit} excluded", outcome["excluded"] == [culprit]),
     ]
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.counter import MALFORMED, WRONG_VALUE, Counter
 
-from abci_app import application as codes
-from abci_app.application import Application, UnexpectedCall
+from abci_app.application import CODESPACE, Application, UnexpectedCall
 from abci_app.state_machine import Block, BlockResults, GenesisError, Stores, compute_block_bytes
 from abci_app.store import VERSIONS, Store
 from abci_app.wire import abci_pb2
+from optfl import query_codes
 from optfl.merkle import compute_root_from_path, simple_map_leaf
+from support.counter import MALFORMED, WRONG_VALUE, Counter
 
 GENESIS = {"alice": 3}
 KEY = bytes(range(32))
@@ -365,14 +365,14 @@ def test_a_query_without_proof_has_none(node: Node) -> None:
 @pytest.mark.parametrize(
     ("path", "data", "height", "code"),
     [
-        ("/store/counters/key", b"alice", 99, codes.HEIGHT_IN_FUTURE),
-        ("/store/counters/key", b"alice", 1, codes.HEIGHT_PRUNED),
-        ("/store/counters/key", b"alice", -1, codes.HEIGHT_PRUNED),
-        ("/store/counters/key", b"nobody", 0, codes.KEY_NOT_FOUND),
-        ("/store/counters/key", b"", 0, codes.KEY_NOT_FOUND),
-        ("/store/nothing/key", b"alice", 0, codes.KEY_NOT_FOUND),
-        ("/store/unused/key", b"alice", 0, codes.KEY_NOT_FOUND),
-        ("/total", b"", 99, codes.HEIGHT_IN_FUTURE),
+        ("/store/counters/key", b"alice", 99, query_codes.HEIGHT_IN_FUTURE),
+        ("/store/counters/key", b"alice", 1, query_codes.HEIGHT_PRUNED),
+        ("/store/counters/key", b"alice", -1, query_codes.HEIGHT_PRUNED),
+        ("/store/counters/key", b"nobody", 0, query_codes.KEY_NOT_FOUND),
+        ("/store/counters/key", b"", 0, query_codes.KEY_NOT_FOUND),
+        ("/store/nothing/key", b"alice", 0, query_codes.KEY_NOT_FOUND),
+        ("/store/unused/key", b"alice", 0, query_codes.KEY_NOT_FOUND),
+        ("/total", b"", 99, query_codes.HEIGHT_IN_FUTURE),
     ],
 )
 def test_what_cannot_be_answered_has_its_own_code(node: Node, path: str, data: bytes, height: int, code: int) -> None:
@@ -380,7 +380,7 @@ def test_what_cannot_be_answered_has_its_own_code(node: Node, path: str, data: b
     for at in range(1, VERSIONS + 3):
         node.block(at)
     response = node.query(path, data, height)
-    assert (response.code, response.codespace) == (code, codes.CODESPACE)
+    assert (response.code, response.codespace) == (code, CODESPACE)
     assert response.log
     assert not response.value
 
@@ -388,8 +388,8 @@ def test_what_cannot_be_answered_has_its_own_code(node: Node, path: str, data: b
 def test_before_the_first_block_there_is_no_answer(node: Node) -> None:
     node.init_chain()
     node.finalize(1)
-    assert node.query("/store/counters/key", b"alice").code == codes.NO_BLOCK
-    assert node.query("/total").code == codes.NO_BLOCK
+    assert node.query("/store/counters/key", b"alice").code == query_codes.NO_BLOCK
+    assert node.query("/total").code == query_codes.NO_BLOCK
 
 
 def test_other_paths_are_the_state_machines_on_the_latest_state(node: Node) -> None:

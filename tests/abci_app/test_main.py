@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support.abci_peer import BOUND_SECONDS, Peer
 
 from abci_app.store import Store
 from abci_app.wire import abci_pb2
 from abci_app.wire.abci_pb2 import Request
+from support.abci_peer import BOUND_SECONDS, Peer
 
 ROOT = Path(__file__).parents[2]
 

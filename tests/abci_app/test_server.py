@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.abci_peer import BOUND_SECONDS, FLUSH, Peer, frame
-from support.ports import find_free_port
 
 from abci_app import server as server_module
 from abci_app.server import AddressError, ProtocolError, Server, ServerFailed, read_request
 from abci_app.wire import abci_pb2
 from abci_app.wire.abci_pb2 import Request, Response
 from optfl.merkle import encode_uvarint
+from support.abci_peer import BOUND_SECONDS, FLUSH, Peer, frame
+from support.ports import find_free_port
 
 ECHO = Request(echo=abci_pb2.RequestEcho(message="hello"))
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from support.counter_app import CRASH_POINTS, compute_app_hashes
 from support.node import Node
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from support.node import Node, RpcError, call, wait_until
 
 pytestmark = pytest.mark.localnet

@@ -13,12 +13,12 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import oracle
-from support.inputs import FILLS, INT32_MAX, INT32_MIN, make_base, rule_names
 
 from optfl.aggregation import aggregate, aggregate_chunk
 from optfl.rules import MAX_WEIGHT, RuleError, parse_rule
 from optfl.rules.base import CoordinatewiseRule, Int16Array, Int32Array, Totals
+from support import oracle
+from support.inputs import FILLS, INT32_MAX, INT32_MIN, make_base, rule_names
 
 
 @given(st.integers(1, 12), st.integers(1, 40), st.sampled_from(sorted(FILLS)), st.integers(0, 2**32), st.data())

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import oracle
 
 from optfl.arithmetic import div_round_half_up, saturate32
+from support import oracle
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 

@@ -46,7 +46,9 @@ OTHERS: dict[str, Any] = {
 
 
 def certify(indices: list[int], statement: Statement = STATEMENT) -> receipt_pb2.Certificate:
-    return build_certificate(statement.retain_until_height, [(i, sign_receipt(REPLICAS[i], statement)) for i in indices])
+    return build_certificate(
+        statement.retain_until_height, [(i, sign_receipt(REPLICAS[i], statement)) for i in indices]
+    )
 
 
 @pytest.mark.parametrize(

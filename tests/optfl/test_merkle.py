@@ -7,7 +7,6 @@ import hashlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import oracle
 
 from optfl.merkle import (
     MerkleError,
@@ -21,6 +20,7 @@ from optfl.merkle import (
     hash_node,
     simple_map_leaf,
 )
+from support import oracle
 
 SIZES = range(1, 71)
 

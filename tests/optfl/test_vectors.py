@@ -10,7 +10,6 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import oracle
 
 from optfl.vectors import (
     ChunkedVector,
@@ -22,6 +21,7 @@ from optfl.vectors import (
     decode_vector,
     verify_opening,
 )
+from support import oracle
 
 LIMITS = {"int16": (-(2**15), 2**15 - 1), "int32": (-(2**31), 2**31 - 1)}
 DTYPES: list[Literal["int16", "int32"]] = ["int16", "int32"]

@@ -55,7 +55,7 @@ def pip(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], No
     """Make `python -m pip` what a script says."""
 
     def put(script: str) -> None:
-        monkeypatch.setattr(cometbft.sys, "executable", str(machine.put(machine.beside, "python", script)))
+        monkeypatch.setattr("sys.executable", str(machine.put(machine.beside, "python", script)))
 
     return put
 

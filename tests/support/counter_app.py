@@ -11,12 +11,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from support.counter import Counter
-
 from abci_app.__main__ import run
 from abci_app.app_hash import MerkleState
 from abci_app.state_machine import Block, BlockResults, Changes, Stores
 from abci_app.store import Store, Version
+from support.counter import Counter
 
 CRASH_POINTS = ("before_finalize", "after_finalize", "before_commit", "in_commit", "after_commit")
 

@@ -12,13 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from support.ledger import AGGREGATORS, CLIENTS, REPLICAS, REQUESTER, VALIDATORS, LedgerHarness, TaskHarness
-
 from abci_app.queries import query
 from optfl.wire import state_pb2
 from optfl_cli.demo.history import History
 from optfl_cli.demo.outcome import NodeAnswer, compute_outcome
 from optfl_cli.demo.plan import Plan
+from support.ledger import AGGREGATORS, CLIENTS, REPLICAS, REQUESTER, VALIDATORS, LedgerHarness, TaskHarness
 
 NODES = 4
 RULE = "median()"

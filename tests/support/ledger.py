@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from support import audit
 
 from abci_app import ledger
 from abci_app.state import State
@@ -29,6 +28,7 @@ from optfl.rules import parse_rule
 from optfl.transactions import decode_transaction, sign_transaction
 from optfl.vectors import ChunkedVector
 from optfl.wire import receipt_pb2, state_pb2, transaction_pb2
+from support import audit
 
 CHAIN_ID = "test-chain"
 BALANCE = 1_000_000_000

@@ -16,12 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from support.ports import find_free_port
-
 from abci_app.state_machine import Block
 from optfl_cli.cometbft import find_cometbft
 from optfl_cli.ports import is_unix_open
 from optfl_cli.processes import ProcessGroup
+from support.ports import find_free_port
 
 ROOT = Path(__file__).parents[2]
 CHAIN_ID = "counter-chain"

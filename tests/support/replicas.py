@@ -8,14 +8,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from support.storage import AGGREGATING, CHAIN_ID, REPLICAS, FakeNode, make_view
-
 from offchain.adapters.session import open_session
 from offchain.roles.replica import ReplicaServer
 from offchain.storage.disk import DiskStore
 from offchain.storage.memory import MemoryStore
 from offchain.storage.service import ReplicaService
 from optfl.wire import state_pb2
+from support.storage import AGGREGATING, CHAIN_ID, REPLICAS, FakeNode, make_view
 
 
 def endpoint_of(port: int) -> str:

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from vectors import generate
 
 from offchain.kernels import aggregate as kernels
 from optfl import aggregation, merkle
 from optfl.rules import parse_rule
 from optfl.vectors import ChunkedVector, Shape, verify_opening
+from vectors import generate
 
 
 def load(name: str) -> dict[str, Any]:

@@ -10,6 +10,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import numpy as np
 import pytest
 import zenoh
+
+from offchain.adapters.blobs import ZenohBlobs
+from offchain.adapters.session import key_expression, open_session
+from offchain.interfaces import BlobUnavailable
+from offchain.storage import protocol
+from offchain.storage.memory import MemoryStore
+from offchain.storage.service import ReplicaService
+from optfl.certificates import check_certificate
+from optfl.vectors import ChunkedVector, Shape, verify_opening
+from optfl.wire import receipt_pb2, state_pb2
 from support.ports import find_free_port
 from support.replicas import endpoint_of, make_services, serving
 from support.storage import (
@@ -25,16 +35,6 @@ from support.storage import (
     make_update,
     make_view,
 )
-
-from offchain.adapters.blobs import ZenohBlobs
-from offchain.adapters.session import key_expression, open_session
-from offchain.interfaces import BlobUnavailable
-from offchain.storage import protocol
-from offchain.storage.memory import MemoryStore
-from offchain.storage.service import ReplicaService
-from optfl.certificates import check_certificate
-from optfl.vectors import ChunkedVector, Shape, verify_opening
-from optfl.wire import receipt_pb2, state_pb2
 
 UPDATE = make_update()
 SHAPE = UPDATE.shape
@@ -194,7 +194,7 @@ def test_a_lying_replica_is_seen_through_in_puts_and_reads() -> None:
 
 
 def test_an_impostor_among_the_replicas_cannot_stand_in_anothers_way() -> None:
-    """A Byzantine replica declares an honest one's keys. Both are asked, and what holds is taken."""
+    """A Byzantine replica declares the honest ones' keys. Both are asked, and what holds is taken."""
 
     def refuse(query: zenoh.Query) -> None:
         with query:
@@ -203,16 +203,18 @@ def test_an_impostor_among_the_replicas_cannot_stand_in_anothers_way() -> None:
     async def scenario() -> None:
         services, ports = make_services(VIEW), find_ports()
         async with AsyncExitStack() as stack:
+            impostor = await stack.enter_async_context(open_session([], endpoint_of(ports[3])))
+            for replica in REPLICA_ADDRESSES[:3]:
+                for verb in ("put", "get"):
+                    impostor.declare_queryable(key_expression(CHAIN_ID, replica, verb), refuse, complete=True)
             for service, port in zip(services[:3], ports[:3], strict=True):
                 await stack.enter_async_context(serving(service, port))
-            impostor = await stack.enter_async_context(open_session([], endpoint_of(ports[3])))
-            for verb in ("put", "get"):
-                impostor.declare_queryable(key_expression(CHAIN_ID, REPLICAS[0].address, verb), refuse, complete=True)
             blobs = await stack.enter_async_context(blobs_at(ports))
             certificate = await put(blobs)
             assert [signature.replica for signature in certificate.signatures] == [0, 1, 2]
             freeze(services)
-            assert await blobs.get(TASK_ID, SHAPE, UPDATE.id, REPLICA_ADDRESSES[:1]) == UPDATE.data
+            for replica in REPLICA_ADDRESSES[:3]:
+                assert await blobs.get(TASK_ID, SHAPE, UPDATE.id, [replica]) == UPDATE.data
 
     asyncio.run(scenario())
 

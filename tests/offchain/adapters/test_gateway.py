@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from support.rpc import CHAIN_ID, FakeNode, Refusal
 
 from offchain.adapters import gateway as module
 from offchain.adapters.gateway import Gateway, GatewayError
 from offchain.interfaces import LedgerUnavailable
 from optfl import errors
 from optfl.wire import state_pb2
+from support.rpc import CHAIN_ID, FakeNode, Refusal
 
 
 def run(scenario: Callable[[FakeNode, Gateway], Awaitable[None]]) -> None:
@@ -207,9 +207,9 @@ def test_waiting_bears_a_node_that_restarts(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_node_without_its_application_is_unavailable() -> None:
     async def scenario(node: FakeNode, gateway: Gateway) -> None:
         node.methods["abci_query"] = node.methods["abci_info"] = refuse("EOF")
-        with pytest.raises(LedgerUnavailable, match=r"has lost its ledger application \(EOF\); read the node's logs"):
+        with pytest.raises(LedgerUnavailable, match=r"gets no answer from its ledger \(EOF\); read the node's logs"):
             await gateway.get_task(1)
-        with pytest.raises(LedgerUnavailable, match="has lost its ledger application"):
+        with pytest.raises(LedgerUnavailable, match="gets no answer from its ledger"):
             await gateway.get_height()
 
     run(scenario)

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.rpc import CHAIN_ID, FakeNode, Refusal
 
 from offchain.adapters import ledger as module
 from offchain.adapters.gateway import Gateway
@@ -19,6 +18,7 @@ from optfl.fees import compute_fee
 from optfl.keys import SigningKey
 from optfl.transactions import decode_transaction
 from optfl.wire import state_pb2, transaction_pb2
+from support.rpc import CHAIN_ID, FakeNode, Refusal
 
 KEY = SigningKey.from_seed(b"\x01" * 32)
 

@@ -7,6 +7,17 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import pytest
+
+from offchain.adapters.memory import MemoryBlobs, deliver_at_once
+from offchain.interfaces import BlobUnavailable
+from offchain.storage import protocol
+from offchain.storage.memory import MemoryStore
+from offchain.storage.protocol import Verb
+from offchain.storage.service import ReplicaService
+from optfl.certificates import check_certificate, sign_receipt
+from optfl.keys import SigningKey
+from optfl.vectors import Opening, verify_opening
+from optfl.wire import receipt_pb2
 from support.storage import (
     AGGREGATING,
     AGGREGATORS,
@@ -25,17 +36,6 @@ from support.storage import (
     make_update,
     make_view,
 )
-
-from offchain.adapters.memory import MemoryBlobs, deliver_at_once
-from offchain.interfaces import BlobUnavailable
-from offchain.storage import protocol
-from offchain.storage.memory import MemoryStore
-from offchain.storage.protocol import Verb
-from offchain.storage.service import ReplicaService
-from optfl.certificates import check_certificate, sign_receipt
-from optfl.keys import SigningKey
-from optfl.vectors import Opening, verify_opening
-from optfl.wire import receipt_pb2
 
 UPDATE = make_update()
 SHAPE = UPDATE.shape
@@ -196,13 +196,16 @@ def test_a_task_that_our_own_node_does_not_know_is_said() -> None:
     asyncio.run(scenario())
 
 
-def test_our_own_mistakes_do_not_travel() -> None:
+def test_our_own_mistakes_do_not_travel(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         net = Net()
         with pytest.raises(ValueError, match="the statement is"):
             await net.blobs.put(make_statement(CLIENTS[1], UPDATE, 3), SHAPE, UPDATE.data, QUORUM)
         with pytest.raises(ValueError, match="of a shape of"):
             await net.blobs.put(make_statement(CLIENTS[0], UPDATE, 3), SHAPE, UPDATE.data[:-1], QUORUM)
+        monkeypatch.setattr(protocol, "MAX_VECTOR_BYTES", len(UPDATE.data) - 1)
+        with pytest.raises(ValueError, match="a replica takes vectors of up to"):
+            await net.put()
         assert net.asked == []
 
     asyncio.run(scenario())

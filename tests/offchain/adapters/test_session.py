@@ -8,12 +8,12 @@ import socket
 
 import pytest
 import zenoh
-from support.ports import find_free_port
-from support.replicas import endpoint_of, make_services, serving
-from support.storage import CHAIN_ID, REPLICAS, TRAINING, make_view
 
 from offchain.adapters.blobs import ZenohTransport
 from offchain.adapters.session import EndpointTaken, SessionError, key_expression, open_session
+from support.ports import find_free_port
+from support.replicas import endpoint_of, make_services, serving
+from support.storage import CHAIN_ID, REPLICAS, TRAINING, make_view
 
 
 def test_a_taken_port_is_said() -> None:

@@ -17,14 +17,14 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import oracle
-from support.inputs import FILLS, make_base, rule_names
 
 from offchain.kernels import compiled
 from offchain.kernels.aggregate import MIN_RANGE_VALUES, aggregate, warm_up
 from optfl import aggregation
 from optfl.rules import MAX_UPDATES, MAX_WEIGHT, RuleError, parse_rule
 from optfl.rules.base import CoordinatewiseRule, Int16Array, Int32Array
+from support import oracle
+from support.inputs import FILLS, make_base, rule_names
 
 RULES = ["fedavg()", "median()", "trimmed_mean(f=1)"]
 

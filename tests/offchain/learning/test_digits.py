@@ -11,10 +11,10 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("sklearn")
 
-from offchain.learning import digits  # noqa: E402  (after the skip)
-from offchain.learning.data import DataError  # noqa: E402  (after the skip)
-from optfl.aggregation import aggregate  # noqa: E402  (after the skip)
-from optfl.rules import parse_rule  # noqa: E402  (after the skip)
+from offchain.learning import digits
+from offchain.learning.data import DataError
+from optfl.aggregation import aggregate
+from optfl.rules import parse_rule
 
 
 def test_the_file_read_is_scikit_learns_data_set() -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from offchain.interfaces import Int16Vector, Int32Vector
 from offchain.learning.quantisation import (
     ErrorFeedback,
     FloatVector,
@@ -54,12 +55,12 @@ def test_stochastic_rounding_is_unbiased() -> None:
 
 
 @given(arrays.arrays(np.int16, st.integers(0, 40)), BITS, st.none() | st.integers(0, 9))
-def test_what_an_update_can_hold_it_holds_exactly(update: np.ndarray, bits: int, seed: int | None) -> None:
+def test_what_an_update_can_hold_it_holds_exactly(update: Int16Vector, bits: int, seed: int | None) -> None:
     assert np.array_equal(quantise_update(dequantise(update, bits), bits, seed), update)
 
 
 @given(arrays.arrays(np.int32, st.integers(0, 40)), BITS)
-def test_what_a_model_can_hold_it_holds_exactly(model: np.ndarray, bits: int) -> None:
+def test_what_a_model_can_hold_it_holds_exactly(model: Int32Vector, bits: int) -> None:
     assert np.array_equal(quantise_model(dequantise(model, bits), bits), model)
 
 

@@ -81,9 +81,16 @@ def test_does_not_change_the_model_it_trains_from() -> None:
 
 
 def test_momentum_steps_are_those_of_torchs_sgd() -> None:
-    """One full batch a step, no corrections: the same trajectory as torch.optim.SGD, up to the rounding of the update."""
+    """One full batch a step, no corrections: the trajectory of torch.optim.SGD, up to the rounding of the update."""
     data = ClientData(make_examples(32, 0), make_examples(32, 1))
-    plain = Hyperparameters(steps=5, batch_size=32, learning_rate=0.2, label_smoothing=0.0, prior_correction=0.0)
+    plain = Hyperparameters(
+        steps=5,
+        batch_size=32,
+        learning_rate=0.2,
+        max_gradient_norm=float("inf"),
+        label_smoothing=0.0,
+        prior_correction=0.0,
+    )
 
     def make_plain_module() -> nn.Module:
         return nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 4))
@@ -92,7 +99,7 @@ def test_momentum_steps_are_those_of_torchs_sgd() -> None:
     update, _ = TorchTrainer(make_plain_module, data, BITS, plain).train(model, seed=0)
     module = make_plain_module()
     base = torch.from_numpy(dequantise(model, BITS)).float()
-    nn.utils.vector_to_parameters(base, module.parameters())
+    nn.utils.vector_to_parameters(base.clone(), module.parameters())
     optimizer = torch.optim.SGD(module.parameters(), lr=0.2, momentum=0.9)
     for _ in range(5):
         optimizer.zero_grad()
@@ -102,6 +109,13 @@ def test_momentum_steps_are_those_of_torchs_sgd() -> None:
         optimizer.step()
     expected = nn.utils.parameters_to_vector(module.parameters()).detach() - base
     assert np.abs(dequantise(update, BITS) - expected.numpy()).max() < 0.6 / 2**BITS
+
+
+def test_a_step_is_no_longer_than_the_gradients_limit() -> None:
+    long, short = (make_trainer(steps=1, max_gradient_norm=limit).train(MODEL, seed=0)[0] for limit in (1e9, 0.05))
+    length = 0.1 * 0.05 * 2**BITS
+    assert np.linalg.norm(long) > 2 * length
+    assert np.linalg.norm(short) == pytest.approx(length, rel=0.1)
 
 
 def test_error_feedback_carries_over_to_the_next_round() -> None:
@@ -150,6 +164,13 @@ def test_divergence_is_said_and_does_not_spoil_the_trainer() -> None:
     with pytest.raises(QuantisationError, match="lower the learning rate"):
         trainer.train(MODEL, seed=0)
     assert 0 <= trainer.evaluate(MODEL) <= 1
+
+
+@pytest.mark.parametrize("value", [2**31 - 1, -(2**31), 0])
+def test_trains_from_any_model(value: int) -> None:
+    """A poisoned model is trained from until it is convicted; that must not stop an honest client."""
+    update, _ = make_trainer().train(np.full_like(MODEL, value), seed=0)
+    assert update.shape == MODEL.shape
 
 
 @pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch_size": 0}])

@@ -13,7 +13,19 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+
 import support.replicas
+from offchain.adapters.blobs import ZenohBlobs
+from offchain.adapters.session import open_session
+from offchain.interfaces import BlobUnavailable, LedgerUnavailable
+from offchain.roles import replica as module
+from offchain.roles.replica import LedgerTaskReader, run_replica
+from offchain.storage.memory import MemoryStore
+from offchain.storage.service import ReplicaService
+from offchain.storage.store import Slot
+from optfl.certificates import check_certificate
+from optfl.keys import SigningKey
+from optfl.wire import state_pb2, transaction_pb2
 from support.ports import find_free_port
 from support.replicas import endpoint_of, serving
 from support.storage import (
@@ -34,18 +46,6 @@ from support.storage import (
     make_update,
     make_view,
 )
-
-from offchain.adapters.blobs import ZenohBlobs
-from offchain.adapters.session import open_session
-from offchain.interfaces import BlobUnavailable, LedgerUnavailable
-from offchain.roles import replica as module
-from offchain.roles.replica import LedgerTaskReader, run_replica
-from offchain.storage.memory import MemoryStore
-from offchain.storage.service import ReplicaService
-from offchain.storage.store import Slot
-from optfl.certificates import check_certificate
-from optfl.keys import SigningKey
-from optfl.wire import state_pb2, transaction_pb2
 
 MODEL = make_model()
 VIEW = make_view((3, AGGREGATING), replicas=REPLICAS[:1])

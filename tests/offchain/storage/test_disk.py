@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.storage import CLIENTS, make_update
 
 from offchain.storage.disk import DiskStore, StoreInUse
 from offchain.storage.store import CorruptBlob, NotStored, Slot, StoreFailed, StoreFull
+from support.storage import CLIENTS, make_update
 
 OLD, NEW = make_update(1), make_update(2)
 SLOT = Slot(1, 2, CLIENTS[0].address, "update")

@@ -9,11 +9,11 @@ import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.storage import CLIENTS, TASK_ID, make_put, make_update
 
 from offchain.storage import protocol
 from offchain.storage.protocol import GetRequest, Malformed, Refusal
 from optfl.vectors import Opening
+from support.storage import CLIENTS, TASK_ID, make_put, make_update
 
 PUT = make_put(CLIENTS[0], make_update(), 3)
 FIELDS: dict[str, Any] = msgpack.unpackb(protocol.encode_put(PUT))

@@ -10,6 +10,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from offchain.storage import protocol
+from offchain.storage.memory import MemoryStore
+from offchain.storage.protocol import GetRequest, PutRequest, Refusal
+from offchain.storage.service import MAX_RETENTION_FACTOR, SPARE_RETENTION_BLOCKS, SPARE_VECTORS, ReplicaService
+from offchain.storage.store import BlobStore, CorruptBlob, Slot, StoreFailed, StoreFull
+from optfl.certificates import verify_receipt
+from optfl.keys import SigningKey
+from optfl.vectors import ChunkedVector, Shape, verify_opening
+from optfl.wire import state_pb2
 from support import storage
 from support.storage import (
     AGGREGATING,
@@ -33,16 +43,6 @@ from support.storage import (
     make_update,
     make_view,
 )
-
-from offchain.storage import protocol
-from offchain.storage.memory import MemoryStore
-from offchain.storage.protocol import GetRequest, PutRequest, Refusal
-from offchain.storage.service import MAX_RETENTION_FACTOR, SPARE_RETENTION_BLOCKS, SPARE_VECTORS, ReplicaService
-from offchain.storage.store import BlobStore, CorruptBlob, Slot, StoreFailed, StoreFull
-from optfl.certificates import verify_receipt
-from optfl.keys import SigningKey
-from optfl.vectors import ChunkedVector, Shape, verify_opening
-from optfl.wire import state_pb2
 
 UPDATE = make_update()
 MODEL = make_model()

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.storage import CLIENTS, make_model, make_update
 
 from offchain.storage.disk import DiskStore
 from offchain.storage.memory import MemoryStore
 from offchain.storage.store import BlobStore, NotStored, Slot
+from support.storage import CLIENTS, make_model, make_update
 
 UPDATE = make_update()
 MINE = Slot(1, 2, CLIENTS[0].address, "update")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import oracle
 
 from optfl.rules import MAX_UPDATES, MAX_WEIGHT, FedAvg, RuleError
+from support import oracle
 
 WEIGHTED_COLUMNS = st.lists(
     st.tuples(st.integers(-(2**15), 2**15 - 1), st.integers(1, MAX_WEIGHT)), min_size=1, max_size=30

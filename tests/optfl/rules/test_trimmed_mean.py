@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import oracle
 
 from optfl.rules import MAX_UPDATES, Median, RuleError, TrimmedMean
+from support import oracle
 
 COLUMNS = st.lists(st.integers(-(2**15), 2**15 - 1), min_size=1, max_size=40)
 
