@@ -8,8 +8,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from abci_app.genesis import DEFAULT_PARAMS
+from abci_app.genesis import DEFAULT_PARAMS, init_chain
+from abci_app.state_machine import GenesisError
 from optfl.keys import address_of
+from optfl_cli.errors import UserError
 
 MAX_CHAIN_ID_CHARACTERS = 50  # CometBFT's
 BLOCK_BYTES = 4 << 20  # a few of the largest transactions
@@ -31,8 +33,30 @@ def build_genesis(
     balances: Mapping[bytes, int],
     params: Mapping[str, int] | None = None,
 ) -> str:
-    """A genesis file. `balances` are by address; `params` replace defaults of the ledger's (`abci_app.genesis`)."""
+    """A genesis file. `balances` are by address; `params` replace defaults of the ledger's (`abci_app.genesis`).
+
+    Raises UserError if no chain could begin with it.
+    """
+    if not 1 <= len(chain_id) <= MAX_CHAIN_ID_CHARACTERS:
+        raise UserError(f"a chain id has 1 to {MAX_CHAIN_ID_CHARACTERS} characters; choose another than {chain_id!r}")
     all_params = {**DEFAULT_PARAMS, **(params or {})}
+    app_state = {
+        "params": all_params,
+        "accounts": [{"address": address.hex(), "balance": balance} for address, balance in balances.items()],
+        "validators": [
+            {
+                "operator_public_key": validator.operator_public_key.hex(),
+                "consensus_key": validator.consensus_key.hex(),
+                "stake": validator.stake,
+            }
+            for validator in validators
+        ],
+    }
+    try:
+        _, updates = init_chain(json.dumps(app_state).encode(), chain_id, [], 1)
+    except GenesisError as error:
+        raise UserError(f"no chain can begin like this: {error}") from None
+    powers = {update.consensus_key: update.power for update in updates}
     document = {
         "genesis_time": datetime.datetime.now(datetime.UTC).isoformat().replace("+00:00", "Z"),
         "chain_id": chain_id,
@@ -42,24 +66,14 @@ def build_genesis(
             {
                 "address": address_of(validator.consensus_key).hex().upper(),
                 "pub_key": encode_public_key(validator.consensus_key),
-                "power": str(validator.stake // all_params["validator_stake_unit"]),
+                "power": str(powers[validator.consensus_key]),
                 "name": validator.name,
             }
             for validator in validators
+            if validator.consensus_key in powers  # CometBFT takes none without power
         ],
         "app_hash": "",
-        "app_state": {
-            "params": all_params,
-            "accounts": [{"address": address.hex(), "balance": balance} for address, balance in balances.items()],
-            "validators": [
-                {
-                    "operator_public_key": validator.operator_public_key.hex(),
-                    "consensus_key": validator.consensus_key.hex(),
-                    "stake": validator.stake,
-                }
-                for validator in validators
-            ],
-        },
+        "app_state": app_state,
     }
     return json.dumps(document, indent=2) + "\n"
 

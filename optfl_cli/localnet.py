@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import re
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from optfl.keys import SigningKey
 from optfl_cli.cometbft import find_cometbft
 from optfl_cli.config import load_config
 from optfl_cli.errors import UserError
-from optfl_cli.genesis import MAX_CHAIN_ID_CHARACTERS, GenesisValidator, build_genesis
+from optfl_cli.genesis import GenesisValidator, build_genesis
 from optfl_cli.node import Changes, Node, build_config, init_node, load_node, node_id
 from optfl_cli.ports import find_free_ports, is_port_free
 from optfl_cli.processes import ProcessDied, ProcessGroup
@@ -54,6 +55,7 @@ RPC_PORT = 26657
 P2P_PORT = 26656
 
 _STATUS_SECONDS = 5.0
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _LOOPBACK = "127.0.0.1"
 _ALL_ADDRESSES = "0.0.0.0"  # noqa: S104  # of a host that the operator gave to its node
 
@@ -128,8 +130,8 @@ def init_localnet(
     if not 1 <= nodes <= MAX_NODES:
         raise UserError(f"a local net has 1 to {MAX_NODES} nodes, not {nodes}")
     chain_id = chain_id or f"optfl-local-{_make_key(seed, 'chain').address.hex()[:8]}"
-    if len(chain_id) > MAX_CHAIN_ID_CHARACTERS:
-        raise UserError(f"a chain id has at most {MAX_CHAIN_ID_CHARACTERS} characters; shorten {chain_id!r}")
+    if malformed := [name for name in (*(accounts or {}), *hosts) if not _NAME.fullmatch(name)]:
+        raise UserError(f"{malformed[0]!r} is no name of an account or host; use letters, digits, '.', '-' and '_'")
     names = [f"node{i}" for i in range(nodes)]
     consensus_keys = [_make_key(seed, f"{name}/consensus") for name in names]
     node_keys = [_make_key(seed, f"{name}/p2p") for name in names]

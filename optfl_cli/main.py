@@ -29,7 +29,7 @@ COMMANDS: dict[str, Entry] = {
     "node": Entry("optfl_cli.commands.node", "Make and run one node: CometBFT and the ledger."),
     "query": Entry("optfl_cli.commands.query", "Read the ledger, with proofs if you like."),
     "replica": Entry("optfl_cli.commands.replica", "Store updates and models, and sign receipts."),
-    "task": Entry("optfl_cli.commands.task", "Create, start, show and list tasks."),
+    "task": Entry("optfl_cli.commands.task", "Create and show tasks, fetch the model."),
     "tx": Entry("optfl_cli.commands.tx", "Sign and send transactions."),
     "validator": Entry("optfl_cli.commands.validator", "Re-execute aggregations and prove a wrong one."),
 }

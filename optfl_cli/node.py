@@ -7,6 +7,7 @@ HOME/data/     CometBFT's databases        HOME/app/   the ledger's        HOME/
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import urllib.parse
@@ -37,6 +38,7 @@ RPC_BODY_BYTES = 2 * MAX_TRANSACTION_BYTES
 RPC_BATCH_REQUESTS = 100
 MEMPOOL_BYTES = 64 << 20
 
+_APP_ADDRESS = re.compile(r"unix:///.+|tcp://[^\s/:]+:[0-9]{1,5}")
 _INIT_SECONDS = 60
 _CAUSE_SECONDS = 1.0
 
@@ -138,7 +140,7 @@ def load_node(home: Path) -> Node:
     p2p_host, p2p_port = _read_address(config, "p2p", config_path)
     settings_path = home / "config" / "node.toml"
     settings = load_config(settings_path, NodeConfig) if settings_path.is_file() else NodeConfig()
-    if settings.app_address and not settings.app_address.startswith(("unix:///", "tcp://")):
+    if settings.app_address and not _APP_ADDRESS.fullmatch(settings.app_address):
         raise UserError(
             f"{settings_path}: app_address is {settings.app_address!r}; use unix:///PATH or tcp://HOST:PORT"
         )

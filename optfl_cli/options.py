@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+import urllib.parse
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,10 @@ T = TypeVar("T")
 Command = Callable[..., None]
 
 PATH = click.Path(path_type=Path)
+MAX_UINT64 = (1 << 64) - 1
+TASK_ID = click.IntRange(1, MAX_UINT64)
+PORT = click.IntRange(1, 65535)
+HEIGHT = click.IntRange(1, (1 << 63) - 1)
 
 
 @dataclass(frozen=True)
@@ -89,8 +94,10 @@ def read_passphrase(path: Path) -> str:
     """The first line of a file; raises UserError."""
     try:
         passphrase = path.read_text(encoding="utf-8").partition("\n")[0]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the passphrase in {path}: {error}") from None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; check the path of the passphrase") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not UTF-8 text; write the passphrase as such") from None
     if not passphrase:
         raise UserError(f"the first line of {path} is empty; write the passphrase there")
     return passphrase
@@ -103,6 +110,8 @@ def parse_address(text: str) -> bytes:
             return read_public_part(Path(text)).address
         except KeystoreError as error:
             raise UserError(str(error)) from None
+    if text.endswith(".json") or "/" in text:
+        raise UserError(f"there is no key file {text}; check the path, or give an address in hexadecimal")
     return parse_hex(text, ADDRESS_BYTES, "the address")
 
 
@@ -111,9 +120,15 @@ def normalise_url(text: str) -> str:
     scheme, separator, rest = text.partition("://")
     if not separator:
         scheme, rest = "http", text
-    if scheme not in ("http", "https", "tcp") or not rest:
+    url = f"{'http' if scheme == 'tcp' else scheme}://{rest}".rstrip("/")
+    try:
+        parts = urllib.parse.urlsplit(url)
+        is_address = bool(parts.hostname) and parts.port != 0 and not any(letter.isspace() for letter in text)
+    except ValueError:  # a port that is none, half an IPv6 address
+        is_address = False
+    if scheme not in ("http", "https", "tcp") or not is_address:
         raise UserError(f"{text!r} is no address of a node; give one like {DEFAULT_URL}")
-    return f"{'http' if scheme == 'tcp' else scheme}://{rest}".rstrip("/")
+    return url
 
 
 def run_async(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import importlib
 import inspect
 import logging
@@ -12,7 +13,9 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
+
+import click
 
 from offchain.adapters.blobs import ZenohBlobs
 from offchain.adapters.gateway import DEFAULT_URL
@@ -23,10 +26,15 @@ from offchain.roles.requester import TaskRefused
 from offchain.storage.disk import StoreInUse
 from offchain.storage.store import StoreFailed
 from optfl.wire import transaction_pb2
+from optfl_cli.config import load_config
 from optfl_cli.errors import UserError
-from optfl_cli.options import load_key, run_async
+from optfl_cli.options import MAX_UINT64, PATH, TASK_ID, Command, load_key, normalise_url, run_async
 
 log = logging.getLogger(__name__)
+
+R = TypeVar("R", bound="RoleConfig")
+
+MAX_THREADS = 1024
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,9 @@ class AccountConfig:
     passphrase_file: Path | None = None
     stake: int = 0  # tokens to register the role with at the start, if the account does not have it yet
 
+    def __post_init__(self) -> None:
+        _check_range("stake", self.stake, 0, MAX_UINT64)
+
 
 @dataclass(frozen=True)
 class RoleConfig(AccountConfig):
@@ -47,6 +58,8 @@ class RoleConfig(AccountConfig):
     replicas: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_range("task", self.task, 1, MAX_UINT64)
         if not self.replicas:
             raise ValueError('replicas is empty; name their addresses, e.g. ["tcp/127.0.0.1:7447"]')
 
@@ -59,12 +72,20 @@ class AggregatorConfig(RoleConfig):
     fraud: Literal["poison", "coordinate"] | None = None
     fraud_round: int = 1
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_range("threads", self.threads, 1, MAX_THREADS)
+
 
 @dataclass(frozen=True)
 class ValidatorConfig(RoleConfig):
     """`optfl validator`: watches aggregations. Its stake is that of the node it stands beside."""
 
     threads: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_range("threads", self.threads, 1, MAX_THREADS)
 
 
 @dataclass(frozen=True)
@@ -99,10 +120,30 @@ class ReplicaConfig(AccountConfig):
     store: Path = Path("replica-store")
 
 
+def _check_range(name: str, value: int | None, least: int, most: int) -> None:
+    if value is not None and not least <= value <= most:
+        raise ValueError(f"{name} is {value}; use {least} to {most}")
+
+
+def role_options(command: Command) -> Command:
+    """`--config` and `--task` of a role that works on a task: `config_path` and `task_id`, see `load_role`."""
+    command = click.option("--task", "task_id", type=TASK_ID, help="Id; else the file's.")(command)
+    return click.option("--config", "config_path", type=PATH, required=True, help="TOML file, see docs/operations.md.")(
+        command
+    )
+
+
+def load_role(path: Path, config_type: type[R], task_id: int | None) -> R:
+    """Read a role's file; `task_id` goes before the file's. Raises UserError."""
+    config = load_config(path, config_type)
+    return config if task_id is None else dataclasses.replace(config, task=task_id)
+
+
 @contextlib.asynccontextmanager
 async def connect_ledger(config: AccountConfig) -> AsyncIterator[CometLedger]:
     """The ledger through the configured node. Raises UserError, LedgerUnavailable."""
-    async with await CometLedger.connect(config.node, load_key(config.key, config.passphrase_file)) as ledger:
+    key = load_key(config.key, config.passphrase_file)
+    async with await CometLedger.connect(normalise_url(config.node), key) as ledger:
         yield ledger
 
 
@@ -110,6 +151,7 @@ async def connect_ledger(config: AccountConfig) -> AsyncIterator[CometLedger]:
 async def connect(config: RoleConfig) -> AsyncIterator[tuple[CometLedger, ZenohBlobs]]:
     """Ledger and storage as a role's file says."""
     async with connect_ledger(config) as ledger, open_session(config.replicas) as session:
+        log.info("account %s on %s, through %s", ledger.address.hex(), ledger.chain_id, config.node)
         blobs = ZenohBlobs(session, load_key(config.key, config.passphrase_file), ledger)
         try:
             yield ledger, blobs

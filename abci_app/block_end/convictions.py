@@ -6,6 +6,7 @@ from abci_app.state import State, tokens
 from abci_app.state.keyspace import attempt_key, round_key, stake_key, task_key
 from abci_app.state.rounds import get_commitments, remove_round, set_attempt_status, start_turn
 from abci_app.transitions.call import BlockContext, Conviction
+from optfl.tasks import compute_inputs_hash
 from optfl.wire import state_pb2, transaction_pb2
 
 
@@ -58,6 +59,7 @@ def _convict(state: State, block: BlockContext, conviction: Conviction) -> state
         submit_height=attempt.submit_height,
         convicted_height=block.height,
         slashed=slashed,
+        inputs_hash=compute_inputs_hash(attempt.inputs),
     )
 
 

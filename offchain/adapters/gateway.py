@@ -14,7 +14,9 @@ import itertools
 import json
 import logging
 import os
+import ssl
 from dataclasses import dataclass
+from socket import gaierror
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -359,6 +361,10 @@ def _describe_failure(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return f"none within {_ANSWER_SECONDS:.0f} s"
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, gaierror):
+        return "no host of this name is known"
+    if isinstance(cause, ssl.SSLError):
+        return "it speaks no TLS that works here; is it http://?"
     if isinstance(cause, OSError) and cause.errno:
         return os.strerror(cause.errno)
     return str(cause) or type(cause).__name__

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class ByzantineAggregator(Aggregator):
-    """Honest until the first turn that it gets in or after round `from_round`; then lies in that turn."""
+    """Honest in rounds before `from_round`; from then on it lies in every turn, until it is excluded."""
 
     def __init__(self, ledger: Ledger, blobs: Blobs, aggregate: Aggregate, *, from_round: int) -> None:
         super().__init__(ledger, blobs, aggregate)

@@ -335,7 +335,7 @@ class Digest(_message.Message):
     def __init__(self, round: _Optional[int] = ..., attempt_id: _Optional[int] = ..., model_root: _Optional[bytes] = ..., aggregator: _Optional[bytes] = ..., updates: _Optional[int] = ..., settled_height: _Optional[int] = ..., record_hash: _Optional[bytes] = ..., inputs_hash: _Optional[bytes] = ...) -> None: ...
 
 class Conviction(_message.Message):
-    __slots__ = ("task_id", "attempt_id", "round", "aggregator", "prover", "proof_kind", "submit_height", "convicted_height", "slashed", "burned", "compensation", "reporter_reward", "voided_rounds", "reverted")
+    __slots__ = ("task_id", "attempt_id", "round", "aggregator", "prover", "proof_kind", "submit_height", "convicted_height", "slashed", "burned", "compensation", "reporter_reward", "voided_rounds", "reverted", "inputs_hash")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
@@ -350,6 +350,7 @@ class Conviction(_message.Message):
     REPORTER_REWARD_FIELD_NUMBER: _ClassVar[int]
     VOIDED_ROUNDS_FIELD_NUMBER: _ClassVar[int]
     REVERTED_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_HASH_FIELD_NUMBER: _ClassVar[int]
     task_id: int
     attempt_id: int
     round: int
@@ -364,7 +365,8 @@ class Conviction(_message.Message):
     reporter_reward: int
     voided_rounds: int
     reverted: bool
-    def __init__(self, task_id: _Optional[int] = ..., attempt_id: _Optional[int] = ..., round: _Optional[int] = ..., aggregator: _Optional[bytes] = ..., prover: _Optional[bytes] = ..., proof_kind: _Optional[str] = ..., submit_height: _Optional[int] = ..., convicted_height: _Optional[int] = ..., slashed: _Optional[int] = ..., burned: _Optional[int] = ..., compensation: _Optional[int] = ..., reporter_reward: _Optional[int] = ..., voided_rounds: _Optional[int] = ..., reverted: bool = ...) -> None: ...
+    inputs_hash: bytes
+    def __init__(self, task_id: _Optional[int] = ..., attempt_id: _Optional[int] = ..., round: _Optional[int] = ..., aggregator: _Optional[bytes] = ..., prover: _Optional[bytes] = ..., proof_kind: _Optional[str] = ..., submit_height: _Optional[int] = ..., convicted_height: _Optional[int] = ..., slashed: _Optional[int] = ..., burned: _Optional[int] = ..., compensation: _Optional[int] = ..., reporter_reward: _Optional[int] = ..., voided_rounds: _Optional[int] = ..., reverted: bool = ..., inputs_hash: _Optional[bytes] = ...) -> None: ...
 
 class TaskList(_message.Message):
     __slots__ = ("height", "tasks")

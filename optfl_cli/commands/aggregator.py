@@ -8,16 +8,14 @@ from pathlib import Path
 import click
 
 from optfl.wire import transaction_pb2
-from optfl_cli.config import load_config
-from optfl_cli.options import PATH
-from optfl_cli.roles import AggregatorConfig, connect, ensure_registered, run_role
+from optfl_cli.roles import AggregatorConfig, connect, ensure_registered, load_role, role_options, run_role
 
 
 @click.command()
-@click.option("--config", "config_path", type=PATH, required=True, help="TOML file, see docs/operations.md.")
-def command(config_path: Path) -> None:
+@role_options
+def command(config_path: Path, task_id: int | None) -> None:
     """Aggregate in turn: fetch the committed updates, aggregate them, store the model and submit its root."""
-    config = load_config(config_path, AggregatorConfig)
+    config = load_role(config_path, AggregatorConfig, task_id)
     run_role(functools.partial(_run, config))
 
 

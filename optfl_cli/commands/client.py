@@ -11,17 +11,15 @@ import numpy as np
 from offchain.interfaces import Int16Vector, Int32Vector, Trainer
 from offchain.roles.client import run_client
 from optfl.wire import transaction_pb2
-from optfl_cli.config import load_config
 from optfl_cli.errors import UserError
-from optfl_cli.options import PATH
-from optfl_cli.roles import ClientConfig, call_function, connect, ensure_registered, run_role
+from optfl_cli.roles import ClientConfig, call_function, connect, ensure_registered, load_role, role_options, run_role
 
 
 @click.command()
-@click.option("--config", "config_path", type=PATH, required=True, help="TOML file, see docs/operations.md.")
-def command(config_path: Path) -> None:
+@role_options
+def command(config_path: Path, task_id: int | None) -> None:
     """Train in a task's rounds, whenever the beacon draws this client, and commit the updates."""
-    config = load_config(config_path, ClientConfig)
+    config = load_role(config_path, ClientConfig, task_id)
     trainer = call_function(config.trainer, "trainer", config.trainer_options, config_path.parent)
     run_role(functools.partial(_run, config, CheckedTrainer(trainer)))
 

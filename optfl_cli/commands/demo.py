@@ -60,8 +60,8 @@ def command(
                 outcome = demo.run(live.refresh)
         else:
             outcome = demo.run(PlainView(demo.history, say).update)
-    write_report(report, demo.history, outcome, plan)
     console.print(build_summary(demo.history, outcome, plan))
+    write_report(report, demo.history, outcome, plan)
     say(f"Report: {report}")
     if as_json:
         click.echo(json.dumps(outcome))

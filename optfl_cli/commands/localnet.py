@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 
 from optfl_cli.localnet import DEFAULT_BALANCE, init_localnet, run_localnet
-from optfl_cli.options import PATH
+from optfl_cli.options import PATH, PORT
+
+COUNT = click.IntRange(0, 10_000)
 
 
 @click.group()
@@ -17,14 +19,16 @@ def command() -> None:
 
 @command.command()
 @click.option("--home", type=PATH, required=True, help="Folder of the net; must not hold one yet.")
-@click.option("--nodes", default=4, show_default=True, help="Validators.")
-@click.option("--aggregators", default=3, show_default=True, help="Accounts aggregator0 …, each with --balance.")
-@click.option("--replicas", default=4, show_default=True, help="Accounts replica0 …")
-@click.option("--clients", default=8, show_default=True, help="Accounts client0 …")
+@click.option("--nodes", type=COUNT, default=4, show_default=True, help="Validators.")
+@click.option(
+    "--aggregators", type=COUNT, default=3, show_default=True, help="Accounts aggregator0 …, each with --balance."
+)
+@click.option("--replicas", type=COUNT, default=4, show_default=True, help="Accounts replica0 …")
+@click.option("--clients", type=COUNT, default=8, show_default=True, help="Accounts client0 …")
 @click.option("--account", "accounts", multiple=True, metavar="NAME", help="A further account; repeatable.")
 @click.option("--balance", default=DEFAULT_BALANCE, show_default=True, help="Tokens of each account.")
 @click.option("--chain-id", help="Name of the chain.  [default: drawn]")
-@click.option("--first-port", type=int, help="The nodes' RPC from this port on, then their P2P.  [default: free ones]")
+@click.option("--first-port", type=PORT, help="The nodes' RPC from this port on, then their P2P.  [default: free ones]")
 @click.option("--host", "hosts", multiple=True, metavar="NAME", help="A node's machine, if each has one; repeatable.")
 @click.option("--seed", help="Derive all keys from this text: the same net again. For tests only.")
 def init(

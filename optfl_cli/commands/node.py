@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import click
@@ -11,9 +12,11 @@ from offchain.adapters.keystore import KeystoreError, write_key
 from optfl.keys import SigningKey
 from optfl_cli.errors import UserError
 from optfl_cli.genesis import GenesisValidator, build_genesis
-from optfl_cli.localnet import DEFAULT_BALANCE, DEFAULT_STAKE
+from optfl_cli.localnet import DEFAULT_BALANCE, DEFAULT_STAKE, P2P_PORT, RPC_PORT
 from optfl_cli.node import build_config, init_node, node_id, run_node
-from optfl_cli.options import PATH
+from optfl_cli.options import PATH, PORT
+
+_PEER = re.compile(r"[0-9a-f]{40}@[^@,\s]+:[0-9]{1,5}")
 
 
 @click.group()
@@ -29,8 +32,8 @@ def command() -> None:
 @click.option("--stake", default=DEFAULT_STAKE, show_default=True, help="Of the validator on a new chain.")
 @click.option("--genesis", "genesis_path", type=PATH, help="Genesis file of an existing chain, to join that.")
 @click.option("--peer", "peers", multiple=True, metavar="ID@HOST:PORT", help="A node to stay connected to; repeatable.")
-@click.option("--rpc-port", default=26657, show_default=True, help="For roles and queries, on loopback.")
-@click.option("--p2p-port", default=26656, show_default=True, help="For other nodes.")
+@click.option("--rpc-port", type=PORT, default=RPC_PORT, show_default=True, help="For roles and queries, on loopback.")
+@click.option("--p2p-port", type=PORT, default=P2P_PORT, show_default=True, help="For other nodes.")
 @click.option("--p2p-host", default="0.0.0.0", show_default=True, help="Where to listen for other nodes.")  # noqa: S104
 def init(
     home: Path,
@@ -45,6 +48,8 @@ def init(
     p2p_host: str,
 ) -> None:
     """Make a node: of a new chain, or with --genesis of an existing one."""
+    if malformed := [peer for peer in peers if not _PEER.fullmatch(peer)]:
+        raise UserError(f"--peer {malformed[0]} is not like ID@HOST:PORT; `optfl node init` told the ID of that node")
     operator, consensus_key, node_key = (SigningKey.generate() for _ in range(3))
     if genesis_path is not None:
         genesis = _read_genesis(genesis_path)

@@ -14,7 +14,7 @@ from optfl.wire import state_pb2, transaction_pb2
 from optfl_cli.display import print_fields, print_json, print_rows
 from optfl_cli.errors import UserError
 from optfl_cli.messages import enum_names, parse_hex, to_plain
-from optfl_cli.options import Command, LedgerConfig, node_options, parse_address, run_async
+from optfl_cli.options import HEIGHT, TASK_ID, Command, LedgerConfig, node_options, parse_address, run_async
 from optfl_cli.proofs import ProofError, verify_value
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ def proof_options(command: Command) -> Command:
     """`node_options`, `--prove` and `--height`."""
 
     @click.option("--prove", is_flag=True, help="Check the value's proof against the app hash of its block.")
-    @click.option("--height", type=click.IntRange(min=1), help="Of that block's state; some versions back are kept.")
+    @click.option("--height", type=HEIGHT, help="Of that block's state; some versions back are kept.")
     @node_options
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> None:
@@ -119,7 +119,7 @@ def validators(config: LedgerConfig, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("task_id", type=click.IntRange(min=1))
+@click.argument("task_id", type=TASK_ID)
 @node_options
 def task(task_id: int, config: LedgerConfig, as_json: bool) -> None:
     """Everything about the task TASK_ID: its rounds, attempts, convictions."""
@@ -173,7 +173,7 @@ def params(prove: bool, height: int | None, config: LedgerConfig, as_json: bool)
 
 
 @command.command()
-@click.argument("height", type=click.IntRange(min=1), required=False)
+@click.argument("height", type=HEIGHT, required=False)
 @node_options
 def block(height: int | None, config: LedgerConfig, as_json: bool) -> None:
     """A block and what its transactions did; the latest without HEIGHT."""

@@ -1,4 +1,4 @@
-"""`optfl task`: create, start, show and list tasks."""
+"""`optfl task`: create, start, show and list tasks, fetch the model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import numpy as np
 from offchain.adapters.gateway import Gateway
 from offchain.adapters.ledger import CometLedger
 from offchain.interfaces import Int32Vector
+from offchain.learning.quantisation import dequantise
 from offchain.roles.requester import create_task, start_task
+from offchain.roles.views import fetch_model
 from optfl.tasks import compute_escrow
 from optfl.wire import state_pb2, transaction_pb2
 from optfl_cli.commands import query
@@ -19,7 +21,7 @@ from optfl_cli.config import load_config
 from optfl_cli.display import print_fields, print_json, print_rows
 from optfl_cli.errors import UserError
 from optfl_cli.messages import fill_message, to_plain
-from optfl_cli.options import PATH, LedgerConfig, node_options, parse_address, run_async
+from optfl_cli.options import PATH, TASK_ID, LedgerConfig, node_options, parse_address, run_async
 from optfl_cli.roles import TaskConfig, call_function, connect, run_role
 
 _PARTICIPANTS = ("aggregators", "clients", "replicas")
@@ -102,13 +104,13 @@ async def _wait_for_participants(ledger: CometLedger, parameters: transaction_pb
 
 
 @command.command()
-@click.argument("task_id", type=click.IntRange(min=1))
+@click.argument("task_id", type=TASK_ID)
 @node_options
 def show(task_id: int, config: LedgerConfig, as_json: bool) -> None:
     """Show the task TASK_ID: where it stands, its rounds, attempts and convictions."""
     view = run_async(_get_task(config, task_id))
     if view is None:
-        raise UserError(f"no task {task_id}; `optfl task list` shows those that exist")
+        raise _unknown_task(task_id)
     plain = to_plain(view)
     if as_json:
         print_json(plain)
@@ -121,9 +123,39 @@ def show(task_id: int, config: LedgerConfig, as_json: bool) -> None:
         print_rows(title, [{column: entry[column] for column in columns} for entry in plain[key]])
 
 
+def _unknown_task(task_id: int) -> UserError:
+    return UserError(f"no task {task_id}; `optfl task list` shows those that exist")
+
+
 async def _get_task(config: LedgerConfig, task_id: int) -> state_pb2.TaskView | None:
     async with Gateway(config.node) as gateway:
         return await gateway.get_task(task_id)
+
+
+@command.command()
+@click.argument("task_id", type=TASK_ID)
+@click.option("--config", "config_path", type=PATH, required=True, help="The TOML file of `optfl task create`.")
+@click.option("--output", type=PATH, required=True, help="NumPy file (.npy) to write: float32 values.")
+def fetch(task_id: int, config_path: Path, output: Path) -> None:
+    """Fetch the model of TASK_ID's last settled round from the replicas, checked against the ledger's root."""
+    config = load_config(config_path, TaskConfig)
+    run_role(functools.partial(_fetch, config, task_id, output))
+
+
+async def _fetch(config: TaskConfig, task_id: int, output: Path) -> None:
+    async with connect(config) as (ledger, blobs):
+        view = await ledger.get_task(task_id)
+        if view is None:
+            raise _unknown_task(task_id)
+        root = view.digests[-1].model_root if view.digests else view.task.initial_model_root
+        model = await fetch_model(blobs, view.task, root)
+    values = dequantise(model.values, view.task.parameters.fraction_bits).astype(np.float32)
+    try:
+        with output.open("wb") as file:  # not by name: numpy would add a suffix to it
+            np.save(file, values)
+    except OSError as error:
+        raise UserError(f"cannot write {output}: {error.strerror}; check the folder and its permissions") from None
+    click.echo(f"{output}: {values.size} values, the model of round {view.task.settled_round}, root {root.hex()}")
 
 
 _TABLES = (

@@ -18,11 +18,11 @@ from optfl.wire import transaction_pb2
 from optfl_cli.display import print_json
 from optfl_cli.errors import UserError
 from optfl_cli.messages import enum_names, fill_message
-from optfl_cli.options import PATH, LedgerConfig, parse_address, run_async, signing_options
+from optfl_cli.options import MAX_UINT64, PATH, TASK_ID, LedgerConfig, parse_address, run_async, signing_options
 
 _ROLES = enum_names(transaction_pb2.Role.DESCRIPTOR)
 _ROLE = click.Choice(list(_ROLES))
-_AMOUNT = click.IntRange(min=1, max=(1 << 64) - 1)
+_AMOUNT = click.IntRange(min=1, max=MAX_UINT64)
 
 
 @click.group()
@@ -95,7 +95,7 @@ def unbond(role: str, amount: int, config: LedgerConfig, key: SigningKey, as_jso
 
 
 @command.command()
-@click.option("--task", "task_id", required=True, type=click.IntRange(min=1), help="Id of the task.")
+@click.option("--task", "task_id", required=True, type=TASK_ID, help="Id of the task.")
 @signing_options
 def cancel_task(task_id: int, config: LedgerConfig, key: SigningKey, as_json: bool) -> None:
     """Cancel a task of the account: no new rounds; the rest of its escrow comes back when the open ones have ended."""

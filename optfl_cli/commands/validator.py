@@ -7,16 +7,14 @@ from pathlib import Path
 
 import click
 
-from optfl_cli.config import load_config
-from optfl_cli.options import PATH
-from optfl_cli.roles import ValidatorConfig, connect, run_role
+from optfl_cli.roles import ValidatorConfig, connect, load_role, role_options, run_role
 
 
 @click.command()
-@click.option("--config", "config_path", type=PATH, required=True, help="TOML file, see docs/operations.md.")
-def command(config_path: Path) -> None:
+@role_options
+def command(config_path: Path, task_id: int | None) -> None:
     """Watch a task: re-execute every aggregation in full, and send a fraud proof where a model is not the rule's."""
-    config = load_config(config_path, ValidatorConfig)
+    config = load_role(config_path, ValidatorConfig, task_id)
     run_role(functools.partial(_run, config))
 
 

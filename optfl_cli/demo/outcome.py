@@ -11,7 +11,6 @@ from typing import Any
 
 from offchain.adapters.gateway import Gateway
 from offchain.interfaces import LedgerUnavailable
-from optfl.tasks import compute_inputs_hash
 from optfl.wire import state_pb2
 
 
@@ -102,14 +101,13 @@ def is_redone_from_same_updates(view: state_pb2.TaskView) -> bool:
     """
     reverts = [c for c in view.convictions if c.reverted]
     digests = {digest.round: digest for digest in view.digests}
-    attempts = {attempt.attempt_id: attempt for attempt in view.attempts}
     for conviction in reverts:
         if any(c.round < conviction.round and c.convicted_height >= conviction.convicted_height for c in reverts):
             continue
-        digest, attempt = digests.get(conviction.round), attempts.get(conviction.attempt_id)
-        if digest is None or attempt is None or digest.aggregator in (b"", attempt.aggregator):
+        digest = digests.get(conviction.round)
+        if digest is None or digest.aggregator in (b"", conviction.aggregator):
             return False
-        if digest.inputs_hash != compute_inputs_hash(attempt.inputs):
+        if digest.inputs_hash != conviction.inputs_hash:
             return False
     return True
 

@@ -398,7 +398,7 @@ class TaskHarness:
 
     def due_aggregator(self, number: int) -> SigningKey:
         address = self.round(number).aggregator
-        return next(a for a in AGGREGATORS if a.address == address)
+        return next(a for a in ACCOUNTS if a.address == address)
 
     def submit_aggregate(
         self, number: int, model: ChunkedVector | None = None, **overrides: Any

@@ -134,10 +134,9 @@ FAULTS = [
         lambda v: set_field(v.digests[4], "inputs_hash", bytes(32)),
         {"redone_from_same_updates": False},
     ),
-    Fault(  # an attempt's record is no part of what nodes must agree on at the end: each forgets it in its time
-        "redone with another weight",
-        lambda answer: add_to(get_lie(answer.task).inputs[0], "weight", 1),
-        {"redone_from_same_updates": False},
+    in_task(
+        "convicted of other updates",
+        lambda v: set_field(v.convictions[0], "inputs_hash", bytes(32)),
         {"redone_from_same_updates": False},
     ),
     in_task(

@@ -1,0 +1,329 @@
+"""A ledger under everything at once: honest work, fraud, proofs true and false, junk, bad proposers, equivocation.
+
+All from one seed. Beside what the harness checks after every block, two ledgers that share nothing but the blocks must
+agree, whoever is convicted must have lied, and whoever was proven to have lied must be convicted.
+
+Run as a script it prints one hash of everything that happened: `python chaos.py SEED BLOCKS`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import sys
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from abci_app import ledger as ledger_module
+from abci_app.app_hash import MerkleState
+from abci_app.state.keyspace import attempt_key
+from abci_app.state.rounds import get_commitments
+from abci_app.state_machine import BlockResults, MisbehaviorKind
+from optfl import tasks
+from optfl.keys import SigningKey
+from optfl.vectors import ChunkedVector
+from optfl.wire import state_pb2, transaction_pb2
+from support import audit
+from support.ledger import (
+    ACCOUNTS,
+    AGGREGATOR,
+    AGGREGATORS,
+    CLIENT,
+    CLIENTS,
+    REPLICA,
+    REPLICAS,
+    REQUESTER,
+    VALIDATOR,
+    VALIDATORS,
+    LedgerHarness,
+    TaskHarness,
+    apply_changes,
+    consensus_key,
+    register_validator,
+    task_parameters,
+)
+
+EXTREMES = [0, 1, 2, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**62, 2**63 - 1, 2**63, 2**64 - 1]
+MAX_LIVE = 3
+
+# Short of everything, so that whatever can happen happens often.
+PARAMS = {"evidence_blocks": 6, "unbonding_blocks": 5, "fraud_slash_percent": 60, "min_validators": 2}
+
+
+class Chaos:
+    """One run. `step` applies a block; `codes` and `kinds` count what happened."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.ledger = LedgerHarness(params=PARAMS)
+        self.ledger.register_participants()
+        self.twin = _reverse(self.ledger.stores)
+        self.merkle = MerkleState.from_stores(self.ledger.stores)
+        self.tasks: dict[int, TaskHarness] = {}
+        self.by_root: dict[bytes, ChunkedVector] = {}
+        self.liars: set[tuple[int, bytes]] = set()  # (task, root) of models that are wrong
+        self.trace = hashlib.sha256()
+        self.codes: Counter[int] = Counter()
+        self.kinds: Counter[str] = Counter()
+
+    def step(self) -> None:
+        self._learn_models()
+        txs = [tx for tx in (self._make() for _ in range(self.random.randrange(14))) if tx is not None]
+        if self.random.random() < 0.5:  # an honest proposer
+            txs = ledger_module.prepare_proposal(self.ledger.stores, txs, self.random.choice([1 << 22, 5000]))
+            assert ledger_module.process_proposal(self.ledger.stores, txs)
+        proposer = self.random.choice([0, 1, 2, 3, None, None, None, -1])
+        misbehavior = []
+        if self.random.random() < 0.01:
+            misbehavior = [self.ledger.equivocation(self.random.randrange(4), kind=self.random.choice(_KINDS))]
+        block = self.ledger.next_block(*txs, misbehavior=misbehavior, proposer=proposer)
+        twin_results = ledger_module.apply_block(self.twin, block)
+        results = self.ledger.block(*txs, misbehavior=misbehavior, proposer=proposer)
+        self._compare(results, twin_results)
+        self._judge(results)
+
+    def _compare(self, results: BlockResults, twin_results: BlockResults) -> None:
+        """Invariant 1: the same stores in another order, and the tree that was only updated, say the same."""
+        assert results == twin_results
+        self.twin = _reverse(apply_changes(self.twin, twin_results.changes))
+        self.merkle = self.merkle.update(results.changes)
+        assert self.merkle.app_hash == MerkleState.from_stores(self.twin).app_hash
+        self.trace.update(self.merkle.app_hash + audit.compute_digest(self.ledger.stores))
+        for result in results.results:
+            self.codes[result.code] += 1
+            self.trace.update(result.code.to_bytes(4, "big") + result.log.encode())
+        for event in [*results.events, *(event for result in results.results for event in result.events)]:
+            self.kinds[event.kind] += 1
+            self.trace.update(repr(event).encode())
+
+    def _judge(self, results: BlockResults) -> None:
+        """Invariant 2: whoever did not lie is not convicted. And whoever was proven to have lied is."""
+        state = self.ledger.state
+        for event in (event for result in results.results for event in result.events if event.kind == "fraud_proven"):
+            given = dict(event.attributes)
+            assert attempt_key(int(given["task"]), int(given["attempt"])) in state.disputes
+        convicted = {record.aggregator for _, record in state.disputes.items()}
+        for _, stake in state.stakes.items():
+            assert stake.excluded == (stake.role == AGGREGATOR and stake.address in convicted)
+        for _, attempt in state.attempts.items():
+            if attempt.status == state_pb2.ATTEMPT_STATUS_CONVICTED:
+                assert (attempt.task_id, attempt.model_root) in self.liars, "an honest attempt was convicted"
+
+    def _learn_models(self) -> None:
+        for task_id, task in self.tasks.items():
+            for _, attempt in self.ledger.state.attempts.items(task_id.to_bytes(8, "big")):
+                if attempt.attempt_id not in task.models:
+                    task.models[attempt.attempt_id] = self.by_root[attempt.model_root]
+
+    def _make(self) -> bytes | None:
+        """A transaction of some kind, or nothing when there is no occasion; now and then spoilt."""
+        make = self.random.choices(list(_MENU), weights=list(_MENU.values()))[0]
+        made = make(self)
+        if made is None or isinstance(made, bytes):
+            return made
+        sender, message = made
+        overrides: dict[str, Any] = {"fee": 1_000}
+        if self.random.random() < 0.1:
+            _spoil(self.random, message)
+        if self.random.random() < 0.05:
+            sender = self.random.choice(ACCOUNTS)
+        if self.random.random() < 0.03:
+            field = self.random.choice(["sequence", "fee", "expiry_height"])
+            overrides[field] = self.random.choice(EXTREMES)
+        return self.ledger.sign(sender, message, **overrides)
+
+    def live(self) -> list[TaskHarness]:
+        return [self.tasks[i] for i in self.ledger.state.chain.live_tasks if i in self.tasks]
+
+    def head(self, status: state_pb2.RoundStatus) -> tuple[TaskHarness, state_pb2.Round] | None:
+        """A live task whose newest round has this status."""
+        heads = [(task, self.ledger.round(task.task.head_round, task.task_id)) for task in self.live()]
+        found = [(task, current) for task, current in heads if current is not None and current.status == status]
+        return self.random.choice(found) if found else None
+
+
+_KINDS = list(MisbehaviorKind)
+Made = tuple[SigningKey, Any] | bytes | None
+
+
+def _reverse(stores: Any) -> dict[str, dict[bytes, bytes]]:
+    return {name: dict(reversed(list(stores[name].items()))) for name in reversed(list(stores))}
+
+
+def _spoil(rng: random.Random, message: Any) -> None:
+    """Set one number or string of bytes of `message` to something else."""
+    fields = [f for f in message.DESCRIPTOR.fields if f.message_type is None and not f.is_repeated]
+    if not fields:
+        return
+    field = rng.choice(fields)
+    match field.type:
+        case field.TYPE_BYTES:
+            setattr(message, field.name, rng.randbytes(rng.choice([0, 20, 31, 32, 33])))
+        case field.TYPE_UINT64:
+            setattr(message, field.name, rng.choice(EXTREMES))
+        case field.TYPE_UINT32:
+            setattr(message, field.name, rng.choice(EXTREMES) % 2**32)
+        case field.TYPE_ENUM:
+            setattr(message, field.name, rng.choice([0, 1, 2, 3, 4, 5, -1]))
+
+
+def _transfer(chaos: Chaos) -> Made:
+    sender, recipient = chaos.random.choices(ACCOUNTS, k=2)
+    amount = chaos.random.choice([1, 5_000, chaos.ledger.balance(sender) // 3])
+    return sender, transaction_pb2.Transfer(recipient=recipient.address, amount=amount)
+
+
+def _register(chaos: Chaos) -> Made:
+    role, accounts, stake = chaos.random.choice(
+        [(AGGREGATOR, ACCOUNTS, 200_000), (REPLICA, REPLICAS, 10_000), (CLIENT, CLIENTS, 1_000)]
+    )
+    account = chaos.random.choice(accounts)
+    if chaos.ledger.stake(role, account) and chaos.random.random() < 0.9:
+        return None
+    return account, transaction_pb2.RegisterRole(role=role, stake=stake)
+
+
+def _register_validator(chaos: Chaos) -> Made:
+    index = chaos.random.randrange(6)
+    operator = chaos.random.choice([*VALIDATORS, REQUESTER])
+    stake = chaos.random.choice([50_000, 100_000])
+    return operator, register_validator(operator, consensus_key(f"validator-{index}"), stake)
+
+
+def _stake(chaos: Chaos) -> Made:
+    role, accounts = chaos.random.choice(
+        [(AGGREGATOR, AGGREGATORS), (REPLICA, REPLICAS), (CLIENT, CLIENTS), (VALIDATOR, VALIDATORS)]
+    )
+    account = chaos.random.choice(accounts)
+    stake = chaos.ledger.stake(role, account)
+    amount = chaos.random.choice([1, 1_000, 100_000, stake.amount if stake else 1])
+    kind = chaos.random.choice([transaction_pb2.AddStake, transaction_pb2.Unbond])
+    return account, kind(role=role, amount=amount)
+
+
+def _create_task(chaos: Chaos) -> Made:
+    if len(chaos.ledger.state.chain.live_tasks) >= MAX_LIVE:
+        return None
+    rng = chaos.random
+    parameters = task_parameters(
+        rule=rng.choice(["median()", "fedavg()", "trimmed_mean(f=1)"]),
+        length=rng.choice([33, 100]),
+        rounds=rng.choice([2, 5]),
+        clients_per_round=rng.choice([3, 5]),
+        training_blocks=rng.choice([2, 5]),
+        aggregation_blocks=rng.choice([2, 4]),
+        min_window_blocks=rng.choice([3, 6, 12]),
+        window_factor_percent=rng.choice([0, 150, 400]),
+        max_attempts=rng.choice([1, 3]),
+        pause_blocks=4,
+        replica_reward=rng.choice([0, 41]),
+        aggregators=rng.choice([[], [a.address for a in AGGREGATORS], _pick_aggregators(chaos)]),
+        clients=rng.choice([[], [c.address for c in CLIENTS]]),
+    )
+    base = ChunkedVector(tasks.model_shape(parameters), np.arange(parameters.length, dtype=np.int32))
+    chaos.by_root[base.root] = base
+    task_id = chaos.ledger.state.chain.next_task_id
+    chaos.tasks[task_id] = TaskHarness(chaos.ledger, task_id, {0: base})
+    return REQUESTER, transaction_pb2.CreateTask(parameters=parameters, initial_model_root=base.root)
+
+
+def _pick_aggregators(chaos: Chaos) -> list[bytes]:
+    stakes = [stake for _, stake in chaos.ledger.state.stakes.items(bytes([AGGREGATOR])) if not stake.excluded]
+    return [stake.address for stake in chaos.random.sample(stakes, min(3, len(stakes)))]
+
+
+def _get_account(address: bytes) -> SigningKey:
+    return next(account for account in ACCOUNTS if account.address == address)
+
+
+def _start_task(chaos: Chaos) -> Made:
+    waiting = [task for task in chaos.live() if task.task.status == state_pb2.TASK_STATUS_CREATED]
+    if not waiting:
+        return None
+    task = chaos.random.choice(waiting)
+    if task.task.initial_model_root not in chaos.by_root:
+        return None  # was spoilt
+    task.models[0] = chaos.by_root[task.task.initial_model_root]
+    return _get_account(task.task.requester), task.start_task()
+
+
+def _cancel_task(chaos: Chaos) -> Made:
+    if not chaos.live() or chaos.random.random() < 0.8:
+        return None
+    task = chaos.random.choice(chaos.live())
+    return _get_account(task.task.requester), transaction_pb2.CancelTask(task_id=task.task_id)
+
+
+def _commit(chaos: Chaos) -> Made:
+    found = chaos.head(state_pb2.ROUND_STATUS_TRAINING)
+    if found is None or not found[1].selected:
+        return None
+    task, current = found
+    committed = {c.client for c in get_commitments(chaos.ledger.state, current)}
+    left = [address for address in current.selected if address not in committed]
+    if not left or chaos.random.random() < 0.05:
+        left = list(current.selected)
+    client = _get_account(chaos.random.choice(left))
+    return client, task.commit_update(client, current.round, weight=chaos.random.choice([1, 7, 1000]))
+
+
+def _aggregate(chaos: Chaos) -> Made:
+    found = chaos.head(state_pb2.ROUND_STATUS_AGGREGATING)
+    if found is None or not found[1].aggregator:
+        return None
+    task, current = found
+    lies = chaos.random.random() < 0.4
+    coordinate = chaos.random.randrange(task.parameters.length)
+    model = task.poisoned_model(current.round, coordinate) if lies else task.honest_model(current.round)
+    chaos.by_root[model.root] = model
+    if lies:
+        chaos.liars.add((task.task_id, model.root))
+    due = task.due_aggregator(current.round)
+    attempt_id = task.task.next_attempt_id
+    message = task.submit_aggregate(current.round, model)
+    del task.models[attempt_id]  # learnt from the record once it is there
+    return due, message
+
+
+def _prove(chaos: Chaos) -> Made:
+    attempts = [attempt for _, attempt in chaos.ledger.state.attempts.items() if attempt.aggregator]
+    if not attempts:
+        return None
+    attempt = chaos.random.choice(attempts)
+    task = chaos.tasks[attempt.task_id]
+    chunk = chaos.random.randrange(tasks.model_shape(task.parameters).chunks)
+    return chaos.random.choice(ACCOUNTS), task.prove(attempt.attempt_id, chunk)
+
+
+def _junk(chaos: Chaos) -> Made:
+    return chaos.random.randbytes(chaos.random.randrange(200))
+
+
+_MENU: dict[Callable[[Chaos], Made], int] = {
+    _transfer: 2,
+    _register: 3,
+    _register_validator: 2,
+    _stake: 3,
+    _create_task: 6,
+    _start_task: 6,
+    _cancel_task: 1,
+    _commit: 40,
+    _aggregate: 20,
+    _prove: 8,
+    _junk: 1,
+}
+
+
+def main() -> None:
+    seed, blocks = (int(argument) for argument in sys.argv[1:])
+    chaos = Chaos(seed)
+    for _ in range(blocks):
+        chaos.step()
+    print(chaos.trace.hexdigest())
+
+
+if __name__ == "__main__":
+    main()
