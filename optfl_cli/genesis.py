@@ -37,8 +37,8 @@ def build_genesis(
 
     Raises UserError if no chain could begin with it.
     """
-    if not 1 <= len(chain_id) <= MAX_CHAIN_ID_CHARACTERS:
-        raise UserError(f"a chain id has 1 to {MAX_CHAIN_ID_CHARACTERS} characters; choose another than {chain_id!r}")
+    if len(chain_id) > MAX_CHAIN_ID_CHARACTERS:
+        raise UserError(f"a chain id has at most {MAX_CHAIN_ID_CHARACTERS} characters; shorten {chain_id!r}")
     all_params = {**DEFAULT_PARAMS, **(params or {})}
     app_state = {
         "params": all_params,

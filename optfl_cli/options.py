@@ -95,7 +95,7 @@ def read_passphrase(path: Path) -> str:
     try:
         passphrase = path.read_text(encoding="utf-8").partition("\n")[0]
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; check the path of the passphrase") from None
+        raise UserError(f"cannot read the passphrase in {path}: {error.strerror}; check the path") from None
     except UnicodeDecodeError:
         raise UserError(f"{path} is not UTF-8 text; write the passphrase as such") from None
     if not passphrase:

@@ -24,14 +24,15 @@ _CONVICTABLE = (state_pb2.ATTEMPT_STATUS_OPEN, state_pb2.ATTEMPT_STATUS_VOID)
 
 
 async def run_validator(task_id: int, ledger: Ledger, blobs: Blobs, aggregate: Aggregate) -> None:
-    """Watch a task until it ends."""
+    """Watch a task until it ends. One attempt whose vectors are slow to come, or never do, holds up no other."""
     validator = Validator(ledger, blobs, aggregate)
-    async for view in watch_task(ledger, task_id):
-        for attempt in view.attempts:
-            try:
-                await validator.watch(view, attempt)
-            except TRANSIENT as error:
-                log.warning("attempt %d: %s; trying again at the next block", attempt.attempt_id, error)
+    watching: dict[int, asyncio.Task[None]] = {}
+    async with asyncio.TaskGroup() as group:
+        async for view in watch_task(ledger, task_id):
+            watching = {attempt_id: task for attempt_id, task in watching.items() if not task.done()}
+            for attempt in view.attempts:
+                if attempt.attempt_id not in watching:
+                    watching[attempt.attempt_id] = group.create_task(validator.watch(view, attempt))
 
 
 class Validator:
@@ -45,7 +46,13 @@ class Validator:
         self._proofs: dict[int, tuple[int, transaction_pb2.SubmitFraudProof]] = {}  # and when it was found
 
     async def watch(self, view: state_pb2.TaskView, attempt: state_pb2.Attempt) -> None:
-        """Verify an attempt that was not, or send the proof against it. Raises BlobUnavailable, LedgerUnavailable."""
+        """Verify an attempt that was not, or send the proof against it. What fails now is tried at the next block."""
+        try:
+            await self._watch(view, attempt)
+        except TRANSIENT as error:
+            log.warning("attempt %d: %s; trying again at the next block", attempt.attempt_id, error)
+
+    async def _watch(self, view: state_pb2.TaskView, attempt: state_pb2.Attempt) -> None:
         if attempt.attempt_id in self._verified or not attempt.aggregator or attempt.status not in _CONVICTABLE:
             return
         if attempt.attempt_id not in self._proofs:

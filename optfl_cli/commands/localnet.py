@@ -20,13 +20,11 @@ def command() -> None:
 @command.command()
 @click.option("--home", type=PATH, required=True, help="Folder of the net; must not hold one yet.")
 @click.option("--nodes", type=COUNT, default=4, show_default=True, help="Validators.")
-@click.option(
-    "--aggregators", type=COUNT, default=3, show_default=True, help="Accounts aggregator0 …, each with --balance."
-)
+@click.option("--aggregators", type=COUNT, default=3, show_default=True, help="Accounts aggregator0 …")
 @click.option("--replicas", type=COUNT, default=4, show_default=True, help="Accounts replica0 …")
 @click.option("--clients", type=COUNT, default=8, show_default=True, help="Accounts client0 …")
 @click.option("--account", "accounts", multiple=True, metavar="NAME", help="A further account; repeatable.")
-@click.option("--balance", default=DEFAULT_BALANCE, show_default=True, help="Tokens of each account.")
+@click.option("--balance", default=DEFAULT_BALANCE, show_default=True, help="Tokens that each of these accounts has.")
 @click.option("--chain-id", help="Name of the chain.  [default: drawn]")
 @click.option("--first-port", type=PORT, help="The nodes' RPC from this port on, then their P2P.  [default: free ones]")
 @click.option("--host", "hosts", multiple=True, metavar="NAME", help="A node's machine, if each has one; repeatable.")

@@ -106,9 +106,9 @@ class Chaos:
             given = dict(event.attributes)
             assert attempt_key(int(given["task"]), int(given["attempt"])) in state.disputes
         convicted = {record.aggregator for _, record in state.disputes.items()}
-        for _, stake in state.stakes.items():
+        for stake in [s for _, s in state.stakes.items()]:
             assert stake.excluded == (stake.role == AGGREGATOR and stake.address in convicted)
-        for _, attempt in state.attempts.items():
+        for attempt in [a for _, a in state.attempts.items()]:
             if attempt.status == state_pb2.ATTEMPT_STATUS_CONVICTED:
                 assert (attempt.task_id, attempt.model_root) in self.liars, "an honest attempt was convicted"
 
