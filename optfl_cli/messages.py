@@ -98,8 +98,12 @@ def _from_plain(field: Any, value: Any, path: str) -> Any:
         if not 0 <= value < 1 << bits:
             raise UserError(f"{path} is {value}; it must be from 0 to {(1 << bits) - 1}")
         return value
-    kind = {FieldDescriptor.TYPE_BYTES: "hexadecimal digits in quotes", FieldDescriptor.TYPE_STRING: "a string"}
-    raise UserError(f"{path} is {value!r}; it must be {kind.get(field.type, 'an integer, or true or false')}")
+    kind = {
+        FieldDescriptor.TYPE_BYTES: "hexadecimal digits in quotes",
+        FieldDescriptor.TYPE_STRING: "a string",
+        FieldDescriptor.TYPE_BOOL: "true or false",
+    }
+    raise UserError(f"{path} is {value!r}; it must be {kind.get(field.type, 'an integer')}")
 
 
 def _check_table(value: Any, path: str) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ import inspect
 import logging
 import signal
 import sys
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -184,8 +185,16 @@ def call_function(reference: str, key: str, options: Mapping[str, Any], folder: 
         raise UserError(f"{key}_options do not fit {reference}: {error}; correct them") from None
     try:
         return function(**options)
-    except ValueError as error:
-        raise UserError(f"{reference} cannot work with its {key}_options: {error}") from None
+    except Exception as error:  # noqa: BLE001  # the user's code: whatever it raises, it is told in one line
+        raise UserError(f"{reference} cannot work with its {key}_options: {describe_failure(error)}") from None
+
+
+def describe_failure(error: Exception) -> str:
+    """What went wrong in code of the user's, and where, in one line: the innermost one that is of no library."""
+    frames = traceback.extract_tb(error.__traceback__)
+    frame = next((frame for frame in reversed(frames) if "site-packages" not in frame.filename), frames[-1])
+    said = " ".join(str(error).split())
+    return f"{type(error).__name__}: {said} ({Path(frame.filename).name}, line {frame.lineno})"
 
 
 def load_function(reference: str, key: str) -> Callable[..., Any]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-
 from offchain.interfaces import Blobs, Int32Vector, Ledger
 from offchain.roles.views import (
-    TRANSIENT,
     Aggregate,
     fetch_model,
     fetch_updates,
@@ -14,26 +11,17 @@ from offchain.roles.views import (
     get_head,
     store,
     submit,
-    watch_task,
+    work_on_rounds,
 )
 from optfl import tasks
 from optfl.rules import parse_rule
 from optfl.vectors import ChunkedVector
 from optfl.wire import state_pb2, transaction_pb2
 
-log = logging.getLogger(__name__)
-
 
 async def run_aggregator(aggregator: Aggregator, task_id: int) -> None:
     """Take this aggregator's turns in a task until it ends."""
-    async for view in watch_task(aggregator.ledger, task_id):
-        current = aggregator.find_work(view)
-        if current is None:
-            continue
-        try:
-            await aggregator.take_turn(view, current)
-        except TRANSIENT as error:
-            log.warning("round %d: %s; trying again at the next block", current.round, error)
+    await work_on_rounds(aggregator.ledger, task_id, aggregator.find_work, aggregator.take_turn)
 
 
 class Aggregator:

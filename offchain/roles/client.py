@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-import logging
-
 from offchain.interfaces import Blobs, Ledger, Trainer
 from offchain.roles.views import (
-    TRANSIENT,
     compute_seed,
     fetch_model,
     get_commitments,
     get_head,
     store,
     submit,
-    watch_task,
+    work_on_rounds,
 )
 from optfl import tasks
 from optfl.vectors import ChunkedVector
 from optfl.wire import state_pb2, transaction_pb2
 
-log = logging.getLogger(__name__)
-
 
 async def run_client(task_id: int, ledger: Ledger, blobs: Blobs, trainer: Trainer) -> None:
     """Take part in a task until it ends."""
     client = Client(ledger, blobs, trainer)
-    async for view in watch_task(ledger, task_id):
-        current = client.find_work(view)
-        if current is None:
-            continue
-        try:
-            await client.contribute(view, current)
-        except TRANSIENT as error:
-            log.warning("round %d: %s; trying again at the next block", current.round, error)
+    await work_on_rounds(ledger, task_id, client.find_work, client.contribute)
 
 
 class Client:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from offchain.interfaces import Blobs, BlobUnavailable, Int16Vector, Int32Vector, Ledger, LedgerUnavailable
 from optfl import tasks
@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 
 Aggregate = Callable[[Rule, Int32Vector, Sequence[Int16Vector], Sequence[int]], Int32Vector]
 """rule, base int32[D], K updates int16[D], sample weights -> model int32[D]; the reference or the kernels."""
+
+TRANSIENT = (BlobUnavailable, LedgerUnavailable)
+"""What a role logs and tries again at the next block."""
 
 # A certificate promises from its inclusion on; a transaction may wait this long for that (blocks).
 INCLUSION_BLOCKS = 100
@@ -45,6 +48,23 @@ async def watch_task(ledger: Ledger, task_id: int) -> AsyncIterator[state_pb2.Ta
         yield view
         if view.task.status not in _LIVE:
             return
+
+
+async def work_on_rounds(
+    ledger: Ledger,
+    task_id: int,
+    find_work: Callable[[state_pb2.TaskView], state_pb2.Round | None],
+    work: Callable[[state_pb2.TaskView, state_pb2.Round], Awaitable[None]],
+) -> None:
+    """Until the task ends: at each block, `work` on the round that `find_work` says waits for us, if there is one."""
+    async for view in watch_task(ledger, task_id):
+        current = find_work(view)
+        if current is None:
+            continue
+        try:
+            await work(view, current)
+        except TRANSIENT as error:
+            log.warning("round %d: %s; trying again at the next block", current.round, error)
 
 
 def get_head(view: state_pb2.TaskView) -> state_pb2.Round | None:
@@ -107,7 +127,3 @@ def compute_seed(*parts: bytes | int) -> int:
         data = part if isinstance(part, bytes) else part.to_bytes(8, "big")
         digest.update(len(data).to_bytes(4, "big") + data)
     return int.from_bytes(digest.digest()[:8], "big") >> 1
-
-
-TRANSIENT = (BlobUnavailable, LedgerUnavailable)
-"""What a role logs and tries again at the next block."""

@@ -12,7 +12,16 @@ from offchain.interfaces import Int16Vector, Int32Vector, Trainer
 from offchain.roles.client import run_client
 from optfl.wire import transaction_pb2
 from optfl_cli.errors import UserError
-from optfl_cli.roles import ClientConfig, call_function, connect, ensure_registered, load_role, role_options, run_role
+from optfl_cli.roles import (
+    ClientConfig,
+    call_function,
+    connect,
+    describe_failure,
+    ensure_registered,
+    load_role,
+    role_options,
+    run_role,
+)
 
 
 @click.command()
@@ -39,8 +48,8 @@ class CheckedTrainer(Trainer):
     def train(self, model: Int32Vector, seed: int) -> tuple[Int16Vector, int]:
         try:
             update, weight = self._trainer.train(model, seed)
-        except ValueError as error:
-            raise UserError(f"the trainer cannot train the task's model: {error}") from None
+        except Exception as error:  # noqa: BLE001  # the user's code: whatever it raises, it is told in one line
+            raise UserError(f"the trainer cannot train the task's model: {describe_failure(error)}") from None
         if update.dtype != np.int16 or update.shape != model.shape:
             returned = f"{update.dtype}{list(update.shape)}"
             raise UserError(f"the trainer returned {returned}; an update of this task is int16[{model.size}]")

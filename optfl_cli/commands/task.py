@@ -8,13 +8,15 @@ from pathlib import Path
 import click
 import numpy as np
 
+from offchain.adapters.blobs import ZenohBlobs
 from offchain.adapters.gateway import Gateway
 from offchain.adapters.ledger import CometLedger
-from offchain.interfaces import Int32Vector
+from offchain.interfaces import BlobUnavailable, Int32Vector, LedgerUnavailable
 from offchain.learning.quantisation import dequantise
-from offchain.roles.requester import create_task, start_task
+from offchain.roles.requester import TaskRefused, create_task, start_task
 from offchain.roles.views import fetch_model
-from optfl.tasks import compute_escrow
+from optfl.tasks import compute_escrow, model_shape
+from optfl.vectors import ChunkedVector, ShapeError
 from optfl.wire import state_pb2, transaction_pb2
 from optfl_cli.commands import query
 from optfl_cli.config import load_config
@@ -32,25 +34,49 @@ def command() -> None:
     """Learning tasks: create one with its escrow, and look at those there are."""
 
 
+_WAIT = click.option(
+    "--wait/--no-wait", default=True, help="Wait until all listed participants are registered, then start."
+)
+
+
 @command.command()
 @click.option("--config", "config_path", type=PATH, required=True, help="TOML file, see docs/operations.md.")
-@click.option("--wait/--no-wait", default=True, help="Wait until all listed participants are registered, then start.")
+@_WAIT
 def create(config_path: Path, wait: bool) -> None:
     """Put the escrow up, wait for the participants, store the first model and start the task."""
     config = load_config(config_path, TaskConfig)
     parameters = read_parameters(config, config_path.parent)
-    model = call_function(config.model, "model", config.model_options, config_path.parent)
-    if not isinstance(model, np.ndarray) or model.dtype != np.int32 or model.ndim != 1 or model.size == 0:
-        raise UserError(
-            f"{config_path}: {config.model} made no int32 vector; see offchain.learning.trainer.compute_initial_model"
-        )
+    model = _make_model(config, config_path)
     if parameters.length not in (0, model.size):
         raise UserError(
             f"{config_path}: parameters.length is {parameters.length}, but the model has {model.size} values; "
             "leave it out to take the model's"
         )
     parameters.length = model.size
-    run_role(functools.partial(_create, config, parameters, model, wait))
+    try:
+        model_shape(parameters)
+    except ShapeError as error:
+        raise UserError(f"{config_path}: parameters: {error}") from None
+    run_role(functools.partial(_create, config, config_path, parameters, model, wait))
+
+
+@command.command()
+@click.argument("task_id", type=TASK_ID)
+@click.option("--config", "config_path", type=PATH, required=True, help="The TOML file of `optfl task create`.")
+@_WAIT
+def start(task_id: int, config_path: Path, wait: bool) -> None:
+    """Start the task TASK_ID that was created but, since something was missing, not started."""
+    config = load_config(config_path, TaskConfig)
+    run_role(functools.partial(_start, config, config_path, task_id, _make_model(config, config_path), wait))
+
+
+def _make_model(config: TaskConfig, config_path: Path) -> Int32Vector:
+    model = call_function(config.model, "model", config.model_options, config_path.parent)
+    if not isinstance(model, np.ndarray) or model.dtype != np.int32 or model.ndim != 1 or model.size == 0:
+        raise UserError(
+            f"{config_path}: {config.model} made no int32 vector; see offchain.learning.trainer.compute_initial_model"
+        )
+    return model
 
 
 def read_parameters(config: TaskConfig, folder: Path) -> transaction_pb2.TaskParameters:
@@ -72,15 +98,46 @@ def _resolve(entry: str, folder: Path) -> bytes:
 
 
 async def _create(
-    config: TaskConfig, parameters: transaction_pb2.TaskParameters, model: Int32Vector, wait: bool
+    config: TaskConfig, config_path: Path, parameters: transaction_pb2.TaskParameters, model: Int32Vector, wait: bool
 ) -> None:
     async with connect(config) as (ledger, blobs):
         task_id = await create_task(ledger, parameters, model)
         click.echo(f"task {task_id}: created, with an escrow of {compute_escrow(parameters)}")
-        if wait:
-            await _wait_for_participants(ledger, parameters)
-        await start_task(ledger, blobs, task_id, model)
-        click.echo(f"task {task_id}: started")
+        try:
+            await _store_and_start(ledger, blobs, task_id, parameters, model, wait)
+        except (BlobUnavailable, LedgerUnavailable, TaskRefused) as error:
+            raise UserError(
+                f"task {task_id} is not started yet: {error}. Then run `optfl task start {task_id} --config "
+                f"{config_path}`, or get the escrow back: `optfl tx cancel-task --task {task_id} --key {config.key}`"
+            ) from None
+
+
+async def _start(config: TaskConfig, config_path: Path, task_id: int, model: Int32Vector, wait: bool) -> None:
+    async with connect(config) as (ledger, blobs):
+        view = await ledger.get_task(task_id)
+        if view is None:
+            raise _unknown_task(task_id)
+        parameters = view.task.parameters
+        if (
+            model.size != parameters.length
+            or ChunkedVector(model_shape(parameters), model).root != view.task.initial_model_root
+        ):
+            raise UserError(f"{config_path} makes another first model than task {task_id} was created with; restore it")
+        await _store_and_start(ledger, blobs, task_id, parameters, model, wait)
+
+
+async def _store_and_start(
+    ledger: CometLedger,
+    blobs: ZenohBlobs,
+    task_id: int,
+    parameters: transaction_pb2.TaskParameters,
+    model: Int32Vector,
+    wait: bool,
+) -> None:
+    if wait:
+        await _wait_for_participants(ledger, parameters)
+    await start_task(ledger, blobs, task_id, model)
+    click.echo(f"task {task_id}: started")
 
 
 async def _wait_for_participants(ledger: CometLedger, parameters: transaction_pb2.TaskParameters) -> None:
@@ -98,7 +155,9 @@ async def _wait_for_participants(ledger: CometLedger, parameters: transaction_pb
         if not missing:
             return
         if not announced:
-            click.echo(f"waiting for {len(missing)} participants to register")
+            role, address = min(missing)
+            who = f"{transaction_pb2.Role.Name(role).removeprefix('ROLE_').lower()} {address.hex()}"
+            click.echo(f"waiting for {who} and {len(missing) - 1} others to register")
             announced = True
         height = await ledger.wait_for_block(height)
 

@@ -173,7 +173,7 @@ def test_L5_stake_cannot_become_more_power_than_cometbft_counts() -> None:
     document["accounts"][0]["balance"] = MAX_VALIDATORS_POWER // 2 - with_most
     assert State(init(document)[0]).supply.genesis == MAX_VALIDATORS_POWER // 2
     document["accounts"][0]["balance"] += 1
-    with pytest.raises(GenesisError, match="validator_stake_unit is 1; .* use at least 2"):
+    with pytest.raises(GenesisError, match=r"validator_stake_unit is 1; .* use at least 2"):
         init(document)
     document["params"]["validator_stake_unit"] = 2
     init(document)

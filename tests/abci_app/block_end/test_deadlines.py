@@ -73,7 +73,7 @@ def test_a_late_turn_passes_on_and_costs_nothing() -> None:
         task.ledger.blocks(task.round(1).aggregation_deadline_height - 1 - task.ledger.height)
         assert task.due_aggregator(1) is turns[-1]
         results = task.ledger.block()
-        assert [event.kind for event in results.events][0] == "turn_missed"
+        assert results.events[0].kind == "turn_missed"
     assert turns == AGGREGATORS
     assert deadline < task.ledger.height
     for aggregator in AGGREGATORS:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from abci_app import ledger as ledger_module
 from abci_app.state.keyspace import stake_key, unbonding_key
 from abci_app.state_machine import Block
@@ -66,7 +64,7 @@ def test_a_task_that_has_not_started_holds_nobody() -> None:
 
 
 def test_L6_not_before_the_evidence_height_even_after_the_task() -> None:
-    """The last aggregator's void attempt outlives the task; so does its stake, to the block after the evidence height."""
+    """A void attempt may outlive its task; so does its author's stake, to the block after the evidence height."""
     ledger = LedgerHarness(params={"unbonding_blocks": 1, "evidence_blocks": 40})
     task = TaskHarness.start(ledger, rounds=2)
     task.commit_all(1)

@@ -86,7 +86,7 @@ def test_L5_below_min_validators_the_slash_burns_and_the_removal_waits() -> None
 
 
 def test_L5_all_validators_equivocate_in_one_block() -> None:
-    """The set does not become empty, which would halt the chain: the three of the greatest power stay until replaced."""
+    """An empty set would halt the chain: the three of the greatest power stay until replaced."""
     ledger = LedgerHarness()
     ledger.accept(VALIDATORS[3], Unbond(role=VALIDATOR, amount=50_000))
     results = ledger.block(misbehavior=[ledger.equivocation(i) for i in range(4)])

@@ -39,9 +39,7 @@ def lose_fees(state: State) -> None:
     state.put_supply(state_pb2.Supply(genesis=state.supply.genesis, burned=state.supply.burned, fee_pot=1))
 
 
-@pytest.mark.parametrize(
-    "damage", [make_tokens, lose_tokens, burn_what_is_not_there, lose_escrow, lose_fees]
-)
+@pytest.mark.parametrize("damage", [make_tokens, lose_tokens, burn_what_is_not_there, lose_escrow, lose_fees])
 def test_invariant_4_a_block_that_makes_or_loses_a_token_is_found(damage: Callable[[State], None]) -> None:
     state = TaskHarness.start().ledger.state
     check_block(state)

@@ -27,9 +27,7 @@ NAMES = [f"client {i:02d}".encode().ljust(20) for i in range(12)]
 AGGREGATORS = [bytes([i]) * 20 for i in range(10)]
 
 
-def draw_slowly(
-    beacon: bytes, task_id: int, number: int, weighted: list[tuple[bytes, int]], count: int
-) -> list[bytes]:
+def draw_slowly(beacon: bytes, task_id: int, number: int, weighted: list[tuple[bytes, int]], count: int) -> list[bytes]:
     """The definition: as many tickets as weight, in order; a draw takes an account's tickets out."""
     left = [pair for pair in weighted if pair[1] > 0]
     selected = []
@@ -158,9 +156,7 @@ def test_a_rounds_clients_are_those_of_its_beacon() -> None:
     """What a watcher does: the round's record names the beacon, and nothing else is needed."""
     task = TaskHarness.start(clients_per_round=3, min_updates=2)
     current = task.round(1)
-    assert list(current.selected) == draw_slowly(
-        current.beacon, 1, 1, [(c.address, 1) for c in CLIENTS], 3
-    )
+    assert list(current.selected) == draw_slowly(current.beacon, 1, 1, [(c.address, 1) for c in CLIENTS], 3)
 
 
 def test_E2_without_an_allow_list_the_draw_is_by_stake() -> None:
