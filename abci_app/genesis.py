@@ -43,6 +43,7 @@ DEFAULT_PARAMS: dict[str, int] = {
     "reporter_percent": 10,
     "max_proof_operations": 1 << 24,
     "max_proofs_per_block": 4,
+    "min_task_escrow": 50_000,
 }
 
 
@@ -60,7 +61,12 @@ def init_chain(
         address = _read_hex(entry, "address", ADDRESS_BYTES, where)
         if address in state.accounts:
             raise GenesisError(f"app_state.{where}: this address stands there twice; keep one of them")
-        state.accounts.put(address, state_pb2.Account(balance=_read_int(entry, "balance", where)))
+        balance = _read_int(entry, "balance", where)
+        if balance == 0:
+            raise GenesisError(
+                f"app_state.{where}.balance is 0; leave the account out, it begins with a transfer to it"
+            )
+        state.accounts.put(address, state_pb2.Account(balance=balance))
     for i, entry in enumerate(_read_list(document, "validators")):
         _add_validator(state, entry, f"validators[{i}]")
     supply = state_pb2.Supply(genesis=count_all_tokens(state))

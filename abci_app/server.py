@@ -60,6 +60,7 @@ class Server:
         self._connections: dict[socket.socket, threading.Thread] = {}
         self._connections_lock = threading.Lock()
         self._failure: Exception | None = None
+        self._failed_in: threading.Thread | None = None
         self._is_stopping = False
         self._woken, self._waker = socket.socketpair()
         self._waker.setblocking(False)
@@ -128,12 +129,15 @@ class Server:
         except OSError as error:
             logger.info("a connection ended: %s", error)
         except Exception as error:  # noqa: BLE001  # any; `serve` raises it
-            self._failure = error
+            self._fail(error)
         finally:
             with self._connections_lock:
                 del self._connections[connection]
-            if self._failure is not None:
+            if self._failed_in is threading.current_thread():  # not sooner: its peer has been told by now
                 self.stop()
+
+    def _fail(self, error: Exception) -> None:
+        self._failure, self._failed_in = error, threading.current_thread()
 
     def _respond(self, request: abci_pb2.Request) -> abci_pb2.Response:
         kind = request.WhichOneof("value")
@@ -147,7 +151,7 @@ class Server:
                 try:
                     return self._answer(request)
                 except Exception as error:  # noqa: BLE001  # any; `serve` raises it
-                    self._failure = error
+                    self._fail(error)
             return abci_pb2.Response(exception=abci_pb2.ResponseException(error=repr(self._failure)))
 
 

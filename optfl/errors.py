@@ -283,7 +283,7 @@ class UnknownAttempt(Rejection):
 
 
 class NotConvictable(Rejection):
-    """The attempt is settled, or its evidence height has passed."""
+    """Nothing can come of a proof: a dropped round, a convicted attempt, or one past its evidence height."""
 
     code = 81
 

@@ -7,6 +7,7 @@ HOME/data/     CometBFT's databases        HOME/app/   the ledger's        HOME/
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -30,7 +31,7 @@ from optfl_cli.ports import (
     is_tcp_open,
     is_unix_open,
 )
-from optfl_cli.processes import ProcessDied, ProcessGroup
+from optfl_cli.processes import Child, ProcessDied, ProcessGroup
 from optfl_cli.toml_files import TomlEditError, TomlValue, edit_toml, format_dataclass
 
 # A transaction travels as base64 in JSON, and some room is left for the rest of the request.
@@ -41,6 +42,8 @@ MEMPOOL_BYTES = 64 << 20
 _APP_ADDRESS = re.compile(r"unix:///.+|tcp://[^\s/:]+:[0-9]{1,5}")
 _INIT_SECONDS = 60
 _CAUSE_SECONDS = 1.0
+_HALT_SECONDS = 2.0
+_HALT = re.compile(rb'CONSENSUS FAILURE!!!.*? err="((?:[^"\\]|\\.)*)"')
 
 Changes = dict[str, dict[str, TomlValue]]
 
@@ -182,7 +185,7 @@ def init_node(
         (home / "config" / "node.toml").write_text(format_dataclass(NodeConfig(), _NODE_TOML_COMMENT), encoding="utf-8")
     except OSError as error:
         raise UserError(
-            f"cannot write {error.filename}: {error.strerror}; check the folder and its permissions"
+            f"cannot write {error.filename or home}: {error.strerror}; check the folder, its permissions and the disk"
         ) from None
     except subprocess.CalledProcessError as error:
         reason = (str(error.stderr) or str(error.stdout)).strip().splitlines()[-1:]
@@ -225,9 +228,35 @@ def run_node(home: Path, report: Callable[[str], None]) -> None:
                 group.wait_ready(node.cometbft_name)
             if group.stop_signal is None:
                 report(f"{node.name} runs: RPC at {node.rpc_url}, logs in {node.home / 'logs'}")
-            group.wait()
+            halt = HaltWatch(group.children[node.cometbft_name]) if group.stop_signal is None else None
+            while halt is not None and not group.wait(_HALT_SECONDS):
+                halt.check()
         except ProcessDied as death:
             raise find_cause(group, death) from None
+
+
+class HaltWatch:
+    """Notices that a CometBFT has halted: it logs why consensus failed, and goes on as a process that decides nothing.
+
+    A full disk does it, and a state that differs from the other nodes'.
+    """
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+        self._offset = child.log_offset
+
+    def check(self) -> None:
+        """Raise UserError if the log says so since the last call."""
+        with self._child.log_path.open("rb") as log:
+            if log.seek(0, os.SEEK_END) < self._offset:
+                self._offset = 0  # rotated by truncation
+            log.seek(self._offset)
+            news = log.read()
+        end = news.rfind(b"\n") + 1
+        self._offset += end
+        if (found := _HALT.search(news[:end])) is not None:
+            reason = found[1].decode(errors="replace").replace('\\"', '"')
+            raise UserError(f"{self._child.name} has halted: {reason}; put that right, or read {self._child.log_path}")
 
 
 def find_cause(group: ProcessGroup, death: ProcessDied) -> ProcessDied:

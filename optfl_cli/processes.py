@@ -73,12 +73,14 @@ class Child:
     ended: threading.Event = field(default_factory=threading.Event)
 
     def read_tail(self) -> tuple[str, ...]:
-        """The last lines that this run wrote to its log, empty ones left out."""
+        """The last lines that this run wrote to its log, empty ones left out; up to a Go program's panic."""
         with self.log_path.open("rb") as log:
             end = log.seek(0, os.SEEK_END)
             log.seek(max(self.log_offset, end - TAIL_BYTES))
             lines = log.read(TAIL_BYTES).decode(errors="replace").splitlines()
-        return tuple(line.rstrip() for line in lines if line.strip())[-TAIL_LINES:]
+        lines = [line.rstrip() for line in lines if line.strip()]
+        panic = next((i for i, line in enumerate(lines) if line.startswith("panic: ")), len(lines))
+        return tuple(lines[: panic + 1][-TAIL_LINES:])  # what follows a panic is where, not why
 
 
 class ProcessDied(UserError):

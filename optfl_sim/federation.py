@@ -19,7 +19,6 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from abci_app.genesis import DEFAULT_PARAMS
 from offchain.adapters.memory import MemoryBlobs
 from offchain.interfaces import Blobs, Int16Vector, Int32Vector, Ledger
 from offchain.roles.aggregator import Aggregator, run_aggregator
@@ -292,7 +291,7 @@ class _Federation:
     def _build_genesis(self) -> bytes:
         return json.dumps(
             {
-                "params": {**DEFAULT_PARAMS, "block_time_ms": int(1000 * BLOCK_SECONDS)},
+                "params": {"block_time_ms": int(1000 * BLOCK_SECONDS), "min_task_escrow": 0},
                 "accounts": [{"address": key.address.hex(), "balance": BALANCE} for key in self._keys.values()],
                 "validators": [
                     {

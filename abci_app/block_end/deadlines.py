@@ -10,10 +10,15 @@ from abci_app.state.task_end import end_task
 from abci_app.transitions.call import BlockContext
 from optfl.wire import state_pb2
 
+MAX_CREATED_BLOCKS = 5000  # a task that nobody starts gives its place to others
+
 
 def process_deadlines(state: State, block: BlockContext) -> None:
     for task_id in state.chain.live_tasks:
         task = state.tasks[task_key(task_id)]
+        if task.status == state_pb2.TASK_STATUS_CREATED and block.height >= task.created_height + MAX_CREATED_BLOCKS:
+            end_task(state, task, state_pb2.TASK_STATUS_ABORTED, block.height)
+            continue
         current = state.rounds.get(round_key(task_id, task.head_round))  # those before the head are open
         if current is None:
             continue

@@ -41,6 +41,7 @@ def _settle(state: State, task: state_pb2.Task, current: state_pb2.Round, block:
     _pay(state, task, attempt)
     task.settled_round = current.round
     task.settled_attempt = attempt.attempt_id
+    task.settled_retain_until_height = attempt.model_retain_until_height
     state.tasks.put(task_key(task.task_id), task)
     state.digests.put(
         round_key(task.task_id, current.round),

@@ -12,6 +12,7 @@ from __future__ import annotations
 from abci_app.state import participants
 from abci_app.state.keyspace import attempt_key, commitment_prefix, round_key, task_key
 from abci_app.state.state import State
+from optfl import tasks
 from optfl.wire import state_pb2
 
 
@@ -29,6 +30,14 @@ def get_model(state: State, task: state_pb2.Task, attempt_id: int) -> bytes:
     if attempt is not None:
         return attempt.model_root
     return state.digests[round_key(task.task_id, task.settled_round)].model_root
+
+
+def get_model_retention(state: State, task: state_pb2.Task, attempt_id: int) -> int:
+    """Height to which replicas promised to keep the model that an attempt made; 0 is G_0."""
+    if attempt_id == 0:
+        return task.initial_model_certificate.retain_until_height
+    attempt = state.attempts.get(attempt_key(task.task_id, attempt_id))
+    return task.settled_retain_until_height if attempt is None else attempt.model_retain_until_height
 
 
 def is_window_over(state: State, opened_height: int, close_height: int, height: int) -> bool:
@@ -58,6 +67,7 @@ def open_round(state: State, task: state_pb2.Task, height: int, beacon: bytes) -
         selected=participants.select_clients(state, task, number, beacon),
         start_height=height,
         training_deadline_height=height + task.parameters.training_blocks,
+        base_retain_until_height=get_model_retention(state, task, parent_attempt),
     )
     state.rounds.put(round_key(task.task_id, number), current)
     task.head_round = number
@@ -82,7 +92,13 @@ def start_turn(
     current.turn = turn
     current.attempt_id = 0
     current.window_open_height = current.window_close_height = 0
-    if turn >= task.parameters.max_attempts:
+    # A turn that outlives its evidence would let a lie settle that nobody can prove: after a long pause, say (I5).
+    evidence_height = compute_last_evidence_height(state, task, height)
+    kept = min((c.certificate.retain_until_height for c in get_commitments(state, current)), default=0)
+    if current.base_retain_until_height < evidence_height:
+        task.cancelled = True  # nothing can be built on this base any more
+        state.emit("task_cancelled", task=task.task_id)
+    if turn >= task.parameters.max_attempts or min(kept, current.base_retain_until_height) < evidence_height:
         drop_round(state, task, current, height, beacon)
         return
     current.status = state_pb2.ROUND_STATUS_AGGREGATING
@@ -100,10 +116,18 @@ def start_turn(
     state.emit("turn_started", task=task.task_id, round=current.round, turn=turn, aggregator=due)
 
 
+def compute_last_evidence_height(state: State, task: state_pb2.Task, turn_start_height: int) -> int:
+    """The last height at which an attempt of a turn that starts now may have to be proven wrong."""
+    parameters = task.parameters
+    window_blocks = tasks.compute_window_blocks(parameters, parameters.aggregation_blocks)
+    return turn_start_height + parameters.aggregation_blocks + window_blocks + state.params.evidence_blocks
+
+
 def drop_round(state: State, task: state_pb2.Task, current: state_pb2.Round, height: int, beacon: bytes) -> None:
     """G_r = G_{r-1}, nobody at fault: an attempt without an aggregator, whose window is over at once."""
     attempt = build_attempt(state, task, current, height, beacon)
     attempt.model_root = current.base_root
+    attempt.model_retain_until_height = current.base_retain_until_height
     current.aggregator = b""
     state.emit("round_dropped", task=task.task_id, round=current.round, updates=current.committed)
     open_window(state, task, current, attempt, window_blocks=0)

@@ -44,13 +44,14 @@ def slash(state: State, role: int, address: bytes, percent: int) -> int:
 
     The caller says where they go. Unbonding does not escape a slash for what was done before.
     """
-    taken = 0
     stake = state.stakes.get(stake_key(role, address))
-    if stake is not None:
-        cut = stake.amount * percent // 100
-        stake.amount -= cut
-        taken += cut
-        state.stakes.put(stake_key(role, address), stake)
+    if stake is None:
+        return 0
+    taken = stake.amount * percent // 100
+    stake.amount -= taken
+    state.stakes.put(stake_key(role, address), stake)
+    if stake.unbondings == 0:
+        return taken
     for key, entry in state.unbonding.items():
         if (entry.role, entry.address) == (role, address):
             cut = entry.amount * percent // 100

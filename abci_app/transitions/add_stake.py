@@ -19,6 +19,9 @@ def check(state: State, call: Call, message: transaction_pb2.AddStake) -> state_
     stake = check_stake(state, message.role, call.sender)
     if stake.excluded:
         raise errors.ExcludedAccount(f"this account is excluded as {ROLE_NAMES[message.role]} for good")
+    validator = state.validators.get(call.sender) if message.role == transaction_pb2.ROLE_VALIDATOR else None
+    if validator is not None and validator.tombstoned:
+        raise errors.ExcludedAccount("this validator equivocated and is out for good; unbond what is left")
     check_balance(state, call.sender, message.amount)
     return stake
 

@@ -114,6 +114,10 @@ def check(state: State, call: Call, message: transaction_pb2.CreateTask) -> int:
     if len(state.chain.live_tasks) >= MAX_LIVE_TASKS:
         raise errors.InvalidTaskParameters(f"{MAX_LIVE_TASKS} tasks are live; wait until one has ended")
     escrow = tasks.compute_escrow(parameters)
+    if escrow < state.params.min_task_escrow:
+        raise errors.InvalidTaskParameters(
+            f"rounds times rewards is {escrow}; a task's escrow is at least {state.params.min_task_escrow}"
+        )
     check_balance(state, call.sender, escrow)
     return escrow
 

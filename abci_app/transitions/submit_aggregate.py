@@ -54,6 +54,7 @@ def apply(
     attempt.aggregator = call.sender
     attempt.model_root = message.model_root
     attempt.certificate.CopyFrom(message.certificate)
+    attempt.model_retain_until_height = message.certificate.retain_until_height
     window_blocks = tasks.compute_window_blocks(task.parameters, call.height - current.freeze_height)
     open_window(state, task, current, attempt, window_blocks)
     # Nothing of this stake is released while the attempt can be proven wrong.

@@ -26,11 +26,8 @@ def check(state: State, call: Call, message: transaction_pb2.Unbond) -> state_pb
         raise errors.StakeTooLow(f"{left} would be left; leave at least {minimum}, or unbond all {stake.amount}")
     if message.role == transaction_pb2.ROLE_VALIDATOR and left == 0:
         _check_validators_left(state, call.sender)
-    under_way = [e for _, e in state.unbonding.items() if (e.role, e.address) == (message.role, call.sender)]
-    if len(under_way) >= MAX_UNBONDINGS:
-        raise errors.TooManyUnbondings(
-            f"{MAX_UNBONDINGS} unbondings are under way; wait until height {min(e.release_height for e in under_way)}"
-        )
+    if stake.unbondings >= MAX_UNBONDINGS:
+        raise errors.TooManyUnbondings(f"{MAX_UNBONDINGS} unbondings are under way; wait until one is released")
     return stake
 
 
@@ -48,14 +45,15 @@ def _check_validators_left(state: State, leaving: bytes) -> None:
 
 def apply(state: State, call: Call, message: transaction_pb2.Unbond, found: state_pb2.Stake) -> None:
     found.amount -= message.amount
-    state.stakes.put(stake_key(message.role, call.sender), found)
     release_height = call.height + state.params.unbonding_blocks
     key = unbonding_key(release_height, message.role, call.sender)
-    entry = state.unbonding.get(key) or state_pb2.Unbonding(
-        role=message.role, address=call.sender, release_height=release_height
-    )
+    entry = state.unbonding.get(key)
+    if entry is None:
+        entry = state_pb2.Unbonding(role=message.role, address=call.sender, release_height=release_height)
+        found.unbondings += 1
     entry.amount += message.amount
     state.unbonding.put(key, entry)
+    state.stakes.put(stake_key(message.role, call.sender), found)
     state.emit(
         "unbonding_started",
         role=ROLE_NAMES[message.role],

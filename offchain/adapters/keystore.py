@@ -68,10 +68,14 @@ def write_key(path: Path, key: SigningKey, passphrase: str | None = None) -> Non
 def write_secret(path: Path, data: bytes) -> None:
     """Write a new file with mode 0600 and sync it; raises FileExistsError rather than replace one."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        path.unlink()  # half a key, on a full disk, would keep the name
+        raise
 
 
 def read_public_part(path: Path) -> PublicPart:

@@ -49,7 +49,7 @@ ATTEMPT_STATUS_VOID: AttemptStatus
 ATTEMPT_STATUS_CONVICTED: AttemptStatus
 
 class Params(_message.Message):
-    __slots__ = ("chain_id", "block_time_ms", "min_fee", "fee_per_kilobyte", "validator_stake_unit", "min_validators", "min_validator_stake", "min_aggregator_stake", "min_replica_stake", "min_client_stake", "unbonding_blocks", "evidence_blocks", "proof_bond", "fraud_slash_percent", "equivocation_slash_percent", "burned_percent", "compensation_percent", "reporter_percent", "max_proof_operations", "max_proofs_per_block")
+    __slots__ = ("chain_id", "block_time_ms", "min_fee", "fee_per_kilobyte", "validator_stake_unit", "min_validators", "min_validator_stake", "min_aggregator_stake", "min_replica_stake", "min_client_stake", "unbonding_blocks", "evidence_blocks", "proof_bond", "fraud_slash_percent", "equivocation_slash_percent", "burned_percent", "compensation_percent", "reporter_percent", "max_proof_operations", "max_proofs_per_block", "min_task_escrow")
     CHAIN_ID_FIELD_NUMBER: _ClassVar[int]
     BLOCK_TIME_MS_FIELD_NUMBER: _ClassVar[int]
     MIN_FEE_FIELD_NUMBER: _ClassVar[int]
@@ -70,6 +70,7 @@ class Params(_message.Message):
     REPORTER_PERCENT_FIELD_NUMBER: _ClassVar[int]
     MAX_PROOF_OPERATIONS_FIELD_NUMBER: _ClassVar[int]
     MAX_PROOFS_PER_BLOCK_FIELD_NUMBER: _ClassVar[int]
+    MIN_TASK_ESCROW_FIELD_NUMBER: _ClassVar[int]
     chain_id: str
     block_time_ms: int
     min_fee: int
@@ -90,7 +91,8 @@ class Params(_message.Message):
     reporter_percent: int
     max_proof_operations: int
     max_proofs_per_block: int
-    def __init__(self, chain_id: _Optional[str] = ..., block_time_ms: _Optional[int] = ..., min_fee: _Optional[int] = ..., fee_per_kilobyte: _Optional[int] = ..., validator_stake_unit: _Optional[int] = ..., min_validators: _Optional[int] = ..., min_validator_stake: _Optional[int] = ..., min_aggregator_stake: _Optional[int] = ..., min_replica_stake: _Optional[int] = ..., min_client_stake: _Optional[int] = ..., unbonding_blocks: _Optional[int] = ..., evidence_blocks: _Optional[int] = ..., proof_bond: _Optional[int] = ..., fraud_slash_percent: _Optional[int] = ..., equivocation_slash_percent: _Optional[int] = ..., burned_percent: _Optional[int] = ..., compensation_percent: _Optional[int] = ..., reporter_percent: _Optional[int] = ..., max_proof_operations: _Optional[int] = ..., max_proofs_per_block: _Optional[int] = ...) -> None: ...
+    min_task_escrow: int
+    def __init__(self, chain_id: _Optional[str] = ..., block_time_ms: _Optional[int] = ..., min_fee: _Optional[int] = ..., fee_per_kilobyte: _Optional[int] = ..., validator_stake_unit: _Optional[int] = ..., min_validators: _Optional[int] = ..., min_validator_stake: _Optional[int] = ..., min_aggregator_stake: _Optional[int] = ..., min_replica_stake: _Optional[int] = ..., min_client_stake: _Optional[int] = ..., unbonding_blocks: _Optional[int] = ..., evidence_blocks: _Optional[int] = ..., proof_bond: _Optional[int] = ..., fraud_slash_percent: _Optional[int] = ..., equivocation_slash_percent: _Optional[int] = ..., burned_percent: _Optional[int] = ..., compensation_percent: _Optional[int] = ..., reporter_percent: _Optional[int] = ..., max_proof_operations: _Optional[int] = ..., max_proofs_per_block: _Optional[int] = ..., min_task_escrow: _Optional[int] = ...) -> None: ...
 
 class Supply(_message.Message):
     __slots__ = ("genesis", "burned", "fee_pot")
@@ -123,11 +125,12 @@ class Account(_message.Message):
     def __init__(self, balance: _Optional[int] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class Stake(_message.Message):
-    __slots__ = ("role", "address", "public_key", "amount", "open_tasks", "evidence_height", "excluded")
+    __slots__ = ("role", "address", "public_key", "amount", "unbondings", "open_tasks", "evidence_height", "excluded")
     ROLE_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     PUBLIC_KEY_FIELD_NUMBER: _ClassVar[int]
     AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    UNBONDINGS_FIELD_NUMBER: _ClassVar[int]
     OPEN_TASKS_FIELD_NUMBER: _ClassVar[int]
     EVIDENCE_HEIGHT_FIELD_NUMBER: _ClassVar[int]
     EXCLUDED_FIELD_NUMBER: _ClassVar[int]
@@ -135,10 +138,11 @@ class Stake(_message.Message):
     address: bytes
     public_key: bytes
     amount: int
+    unbondings: int
     open_tasks: int
     evidence_height: int
     excluded: bool
-    def __init__(self, role: _Optional[_Union[_transaction_pb2.Role, str]] = ..., address: _Optional[bytes] = ..., public_key: _Optional[bytes] = ..., amount: _Optional[int] = ..., open_tasks: _Optional[int] = ..., evidence_height: _Optional[int] = ..., excluded: bool = ...) -> None: ...
+    def __init__(self, role: _Optional[_Union[_transaction_pb2.Role, str]] = ..., address: _Optional[bytes] = ..., public_key: _Optional[bytes] = ..., amount: _Optional[int] = ..., unbondings: _Optional[int] = ..., open_tasks: _Optional[int] = ..., evidence_height: _Optional[int] = ..., excluded: bool = ...) -> None: ...
 
 class Unbonding(_message.Message):
     __slots__ = ("role", "address", "amount", "release_height")
@@ -167,7 +171,7 @@ class Validator(_message.Message):
     def __init__(self, operator: _Optional[bytes] = ..., consensus_key: _Optional[bytes] = ..., power: _Optional[int] = ..., last_proposed_height: _Optional[int] = ..., tombstoned: bool = ...) -> None: ...
 
 class Task(_message.Message):
-    __slots__ = ("task_id", "requester", "parameters", "status", "escrow", "head_round", "settled_round", "next_attempt_id", "initial_model_root", "initial_model_certificate", "settled_attempt", "cancelled", "paused_height", "created_height", "ended_height", "retention_blocks", "draw_by_stake")
+    __slots__ = ("task_id", "requester", "parameters", "status", "escrow", "head_round", "settled_round", "next_attempt_id", "initial_model_root", "initial_model_certificate", "settled_attempt", "cancelled", "paused_height", "created_height", "ended_height", "retention_blocks", "draw_by_stake", "settled_retain_until_height")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     REQUESTER_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
@@ -185,6 +189,7 @@ class Task(_message.Message):
     ENDED_HEIGHT_FIELD_NUMBER: _ClassVar[int]
     RETENTION_BLOCKS_FIELD_NUMBER: _ClassVar[int]
     DRAW_BY_STAKE_FIELD_NUMBER: _ClassVar[int]
+    SETTLED_RETAIN_UNTIL_HEIGHT_FIELD_NUMBER: _ClassVar[int]
     task_id: int
     requester: bytes
     parameters: _transaction_pb2.TaskParameters
@@ -202,10 +207,11 @@ class Task(_message.Message):
     ended_height: int
     retention_blocks: int
     draw_by_stake: bool
-    def __init__(self, task_id: _Optional[int] = ..., requester: _Optional[bytes] = ..., parameters: _Optional[_Union[_transaction_pb2.TaskParameters, _Mapping]] = ..., status: _Optional[_Union[TaskStatus, str]] = ..., escrow: _Optional[int] = ..., head_round: _Optional[int] = ..., settled_round: _Optional[int] = ..., next_attempt_id: _Optional[int] = ..., initial_model_root: _Optional[bytes] = ..., initial_model_certificate: _Optional[_Union[_receipt_pb2.Certificate, _Mapping]] = ..., settled_attempt: _Optional[int] = ..., cancelled: bool = ..., paused_height: _Optional[int] = ..., created_height: _Optional[int] = ..., ended_height: _Optional[int] = ..., retention_blocks: _Optional[int] = ..., draw_by_stake: bool = ...) -> None: ...
+    settled_retain_until_height: int
+    def __init__(self, task_id: _Optional[int] = ..., requester: _Optional[bytes] = ..., parameters: _Optional[_Union[_transaction_pb2.TaskParameters, _Mapping]] = ..., status: _Optional[_Union[TaskStatus, str]] = ..., escrow: _Optional[int] = ..., head_round: _Optional[int] = ..., settled_round: _Optional[int] = ..., next_attempt_id: _Optional[int] = ..., initial_model_root: _Optional[bytes] = ..., initial_model_certificate: _Optional[_Union[_receipt_pb2.Certificate, _Mapping]] = ..., settled_attempt: _Optional[int] = ..., cancelled: bool = ..., paused_height: _Optional[int] = ..., created_height: _Optional[int] = ..., ended_height: _Optional[int] = ..., retention_blocks: _Optional[int] = ..., draw_by_stake: bool = ..., settled_retain_until_height: _Optional[int] = ...) -> None: ...
 
 class Round(_message.Message):
-    __slots__ = ("task_id", "round", "status", "parent_attempt", "base_root", "beacon", "selected", "committed", "start_height", "training_deadline_height", "freeze_height", "turn", "aggregator", "turn_start_height", "aggregation_deadline_height", "attempt_id", "window_open_height", "window_close_height")
+    __slots__ = ("task_id", "round", "status", "parent_attempt", "base_root", "beacon", "selected", "committed", "start_height", "training_deadline_height", "freeze_height", "turn", "aggregator", "turn_start_height", "aggregation_deadline_height", "attempt_id", "window_open_height", "window_close_height", "base_retain_until_height")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -224,6 +230,7 @@ class Round(_message.Message):
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     WINDOW_OPEN_HEIGHT_FIELD_NUMBER: _ClassVar[int]
     WINDOW_CLOSE_HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    BASE_RETAIN_UNTIL_HEIGHT_FIELD_NUMBER: _ClassVar[int]
     task_id: int
     round: int
     status: RoundStatus
@@ -242,7 +249,8 @@ class Round(_message.Message):
     attempt_id: int
     window_open_height: int
     window_close_height: int
-    def __init__(self, task_id: _Optional[int] = ..., round: _Optional[int] = ..., status: _Optional[_Union[RoundStatus, str]] = ..., parent_attempt: _Optional[int] = ..., base_root: _Optional[bytes] = ..., beacon: _Optional[bytes] = ..., selected: _Optional[_Iterable[bytes]] = ..., committed: _Optional[int] = ..., start_height: _Optional[int] = ..., training_deadline_height: _Optional[int] = ..., freeze_height: _Optional[int] = ..., turn: _Optional[int] = ..., aggregator: _Optional[bytes] = ..., turn_start_height: _Optional[int] = ..., aggregation_deadline_height: _Optional[int] = ..., attempt_id: _Optional[int] = ..., window_open_height: _Optional[int] = ..., window_close_height: _Optional[int] = ...) -> None: ...
+    base_retain_until_height: int
+    def __init__(self, task_id: _Optional[int] = ..., round: _Optional[int] = ..., status: _Optional[_Union[RoundStatus, str]] = ..., parent_attempt: _Optional[int] = ..., base_root: _Optional[bytes] = ..., beacon: _Optional[bytes] = ..., selected: _Optional[_Iterable[bytes]] = ..., committed: _Optional[int] = ..., start_height: _Optional[int] = ..., training_deadline_height: _Optional[int] = ..., freeze_height: _Optional[int] = ..., turn: _Optional[int] = ..., aggregator: _Optional[bytes] = ..., turn_start_height: _Optional[int] = ..., aggregation_deadline_height: _Optional[int] = ..., attempt_id: _Optional[int] = ..., window_open_height: _Optional[int] = ..., window_close_height: _Optional[int] = ..., base_retain_until_height: _Optional[int] = ...) -> None: ...
 
 class Commitment(_message.Message):
     __slots__ = ("client", "update_root", "weight", "certificate", "height")
@@ -269,7 +277,7 @@ class Input(_message.Message):
     def __init__(self, client: _Optional[bytes] = ..., update_root: _Optional[bytes] = ..., weight: _Optional[int] = ...) -> None: ...
 
 class Attempt(_message.Message):
-    __slots__ = ("task_id", "attempt_id", "round", "parent_attempt", "turn", "aggregator", "base_root", "inputs", "rule", "model_root", "trace_root", "rule_weights", "certificate", "beacon", "freeze_height", "submit_height", "window_close_height", "evidence_height", "status", "status_height", "prover")
+    __slots__ = ("task_id", "attempt_id", "round", "parent_attempt", "turn", "aggregator", "base_root", "inputs", "rule", "model_root", "trace_root", "rule_weights", "certificate", "beacon", "freeze_height", "submit_height", "window_close_height", "evidence_height", "status", "status_height", "prover", "model_retain_until_height")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
@@ -291,6 +299,7 @@ class Attempt(_message.Message):
     STATUS_FIELD_NUMBER: _ClassVar[int]
     STATUS_HEIGHT_FIELD_NUMBER: _ClassVar[int]
     PROVER_FIELD_NUMBER: _ClassVar[int]
+    MODEL_RETAIN_UNTIL_HEIGHT_FIELD_NUMBER: _ClassVar[int]
     task_id: int
     attempt_id: int
     round: int
@@ -312,7 +321,8 @@ class Attempt(_message.Message):
     status: AttemptStatus
     status_height: int
     prover: bytes
-    def __init__(self, task_id: _Optional[int] = ..., attempt_id: _Optional[int] = ..., round: _Optional[int] = ..., parent_attempt: _Optional[int] = ..., turn: _Optional[int] = ..., aggregator: _Optional[bytes] = ..., base_root: _Optional[bytes] = ..., inputs: _Optional[_Iterable[_Union[Input, _Mapping]]] = ..., rule: _Optional[str] = ..., model_root: _Optional[bytes] = ..., trace_root: _Optional[bytes] = ..., rule_weights: _Optional[_Iterable[int]] = ..., certificate: _Optional[_Union[_receipt_pb2.Certificate, _Mapping]] = ..., beacon: _Optional[bytes] = ..., freeze_height: _Optional[int] = ..., submit_height: _Optional[int] = ..., window_close_height: _Optional[int] = ..., evidence_height: _Optional[int] = ..., status: _Optional[_Union[AttemptStatus, str]] = ..., status_height: _Optional[int] = ..., prover: _Optional[bytes] = ...) -> None: ...
+    model_retain_until_height: int
+    def __init__(self, task_id: _Optional[int] = ..., attempt_id: _Optional[int] = ..., round: _Optional[int] = ..., parent_attempt: _Optional[int] = ..., turn: _Optional[int] = ..., aggregator: _Optional[bytes] = ..., base_root: _Optional[bytes] = ..., inputs: _Optional[_Iterable[_Union[Input, _Mapping]]] = ..., rule: _Optional[str] = ..., model_root: _Optional[bytes] = ..., trace_root: _Optional[bytes] = ..., rule_weights: _Optional[_Iterable[int]] = ..., certificate: _Optional[_Union[_receipt_pb2.Certificate, _Mapping]] = ..., beacon: _Optional[bytes] = ..., freeze_height: _Optional[int] = ..., submit_height: _Optional[int] = ..., window_close_height: _Optional[int] = ..., evidence_height: _Optional[int] = ..., status: _Optional[_Union[AttemptStatus, str]] = ..., status_height: _Optional[int] = ..., prover: _Optional[bytes] = ..., model_retain_until_height: _Optional[int] = ...) -> None: ...
 
 class Digest(_message.Message):
     __slots__ = ("round", "attempt_id", "model_root", "aggregator", "updates", "settled_height", "record_hash", "inputs_hash")

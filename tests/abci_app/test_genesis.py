@@ -127,6 +127,7 @@ WRONG: list[tuple[str, Callable[[Any, Any], Any], Any, str]] = [
     ("address a number", path("accounts", 0, "address"), 5, r"accounts\[0\].address is 5"),
     ("no balance", path("accounts", 0), {"address": "00" * 20}, r"accounts\[0\].balance is None"),
     ("negative balance", path("accounts", 0, "balance"), -1, r"accounts\[0\].balance is -1"),
+    ("empty account", path("accounts", 0, "balance"), 0, r"accounts\[0\].balance is 0"),
     ("more than there can be", path("accounts", 0, "balance"), MAX_SUPPLY, "at most"),
     ("validators no list", path("validators"), 5, "validators is not a JSON list"),
     ("no validators", path("validators"), [], "makes 0 validators of at least 3"),

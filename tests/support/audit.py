@@ -89,8 +89,10 @@ def _check_stakes(state: State) -> None:
         assert key == stake_key(stake.role, stake.address)
         assert stake.open_tasks == open_tasks.pop(key, 0), "open_tasks is not the number of tasks that name the account"
     assert not open_tasks, "a running task names an account without a stake record"
-    for entry in [e for _, e in state.unbonding.items()]:
-        assert stake_key(entry.role, entry.address) in state.stakes, "unbonding without a stake record"
+    unbondings = Counter(key[8:] for key in state.unbonding.all_keys())
+    for key, stake in state.stakes.items():
+        assert stake.unbondings == unbondings.pop(key, 0), "unbondings is not the number of entries under way"
+    assert not unbondings, "unbonding without a stake record"
     for attempt in [a for _, a in state.attempts.items()]:
         if attempt.aggregator:
             assert stake_key(2, attempt.aggregator) in state.stakes, "nobody is left to convict"

@@ -46,6 +46,7 @@ PARAMS: dict[str, int] = {
     "evidence_blocks": 20,
     "proof_bond": 5_000,
     "max_proofs_per_block": 2,
+    "min_task_escrow": 0,
 }
 
 

@@ -297,3 +297,18 @@ def test_a_revert_under_a_paused_head_asks_anew_for_an_aggregator(comes_back: bo
         assert task.due_aggregator(1) is AGGREGATORS[1]
     else:
         assert task.task.paused_height == task.ledger.height
+
+
+def test_a_revert_under_a_paused_head_may_drop_the_round_and_training_goes_on() -> None:
+    """No turn is left for round 1: it is open without fault, and the task runs although nobody is eligible."""
+    task = TaskHarness.start(
+        min_window_blocks=30, pause_blocks=50, max_attempts=1, aggregators=[AGGREGATORS[0].address]
+    )
+    task.commit_all(1)
+    bad = task.aggregate(1, task.poisoned_model(1))
+    task.ledger.accept(AGGREGATORS[0], Unbond(role=AGGREGATOR, amount=AGGREGATOR_STAKE))
+    task.commit_all(2)
+    assert task.task.status == state_pb2.TASK_STATUS_PAUSED
+    task.ledger.accept(STRANGER, task.prove(bad))
+    assert (task.task.status, task.task.head_round) == (state_pb2.TASK_STATUS_RUNNING, 2)
+    assert task.round(2).status == state_pb2.ROUND_STATUS_TRAINING

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from abci_app.block_end.deadlines import MAX_CREATED_BLOCKS
 from abci_app.state.keyspace import round_key
 from abci_app.state.rounds import get_commitments
 from optfl import errors
@@ -16,6 +17,7 @@ from support.ledger import (
     CLIENT,
     CLIENT_STAKE,
     CLIENTS,
+    FEE,
     REQUESTER,
     STRANGER,
     LedgerHarness,
@@ -141,6 +143,62 @@ def test_R8_a_paused_task_resumes_when_somebody_is_eligible_again() -> None:
     assert current.aggregation_deadline_height == task.ledger.height + 5
     task.aggregate(1)
     assert task.round(1).status == OPEN
+
+
+def paused_before_its_turn(g0_retain_until_height: int | None) -> TaskHarness:
+    """The only aggregator has left before the freeze of round 1; replicas keep G_0 until then, or as long as usual."""
+    task = TaskHarness(LedgerHarness())
+    task.ledger.register_participants()
+    task.create(aggregators=[AGGREGATORS[0].address], pause_blocks=1000)
+    certificate = task.certify(REQUESTER, 0, task.models[0], retain_until_height=g0_retain_until_height)
+    task.ledger.accept(REQUESTER, task.start_task(certificate=certificate))
+    task.ledger.accept(AGGREGATORS[0], Unbond(role=AGGREGATOR, amount=AGGREGATOR_STAKE))
+    task.commit_all(1)
+    assert task.task.status == state_pb2.TASK_STATUS_PAUSED
+    return task
+
+
+def test_I5_a_turn_that_would_outlive_its_evidence_is_not_given() -> None:
+    """Otherwise a lie could settle whose inputs no replica has any more; nobody is at fault, and training goes on."""
+    task = paused_before_its_turn(g0_retain_until_height=10_000)
+    task.ledger.blocks(task.task.retention_blocks)
+    task.ledger.accept(AGGREGATORS[0], AddStake(role=AGGREGATOR, amount=AGGREGATOR_STAKE))
+    attempt = task.ledger.attempt(1)
+    assert attempt is not None
+    assert (attempt.aggregator, attempt.model_root) == (b"", task.models[0].root)
+    assert (task.task.status, task.task.head_round) == (state_pb2.TASK_STATUS_RUNNING, 2)
+
+
+def test_I5_a_turn_within_the_evidence_is_given() -> None:
+    task = paused_before_its_turn(g0_retain_until_height=10_000)
+    # What the turn, its window and the evidence may take at most must still be covered, with the commits' spare blocks.
+    task.ledger.blocks(task.task.retention_blocks - (5 + 10 + 20))
+    task.ledger.accept(AGGREGATORS[0], AddStake(role=AGGREGATOR, amount=AGGREGATOR_STAKE))
+    assert task.round(1).aggregator == AGGREGATORS[0].address
+
+
+def test_I5_a_task_whose_base_is_forgotten_ends_with_a_refund() -> None:
+    task = paused_before_its_turn(g0_retain_until_height=None)
+    task.ledger.blocks(task.task.retention_blocks)
+    before = task.ledger.balance(REQUESTER)
+    task.ledger.accept(AGGREGATORS[0], AddStake(role=AGGREGATOR, amount=AGGREGATOR_STAKE))
+    assert task.task.cancelled
+    task.ledger.blocks(3)  # the dropped round settles once others have proposed
+    assert task.task.status == state_pb2.TASK_STATUS_ABORTED
+    assert task.ledger.balance(REQUESTER) > before
+
+
+def test_a_task_that_nobody_starts_gives_its_place_up() -> None:
+    task = TaskHarness(LedgerHarness())
+    before = task.ledger.balance(REQUESTER)
+    task.create()
+    state = task.task
+    task.ledger.height = state.created_height + MAX_CREATED_BLOCKS - 2  # nothing else happens in the blocks between
+    task.ledger.block()
+    assert task.task.status == state_pb2.TASK_STATUS_CREATED
+    task.ledger.block()
+    assert task.task.status == state_pb2.TASK_STATUS_ABORTED
+    assert task.ledger.balance(REQUESTER) == before - FEE
 
 
 def test_R8_a_stake_below_the_minimum_does_not_resume_it() -> None:

@@ -171,7 +171,7 @@ def test_many_releases_in_one_block_take_linear_time() -> None:
     stores["unbonding"] = {}
     for i in range(20_000):
         address = i.to_bytes(20, "big")
-        stake = state_pb2.Stake(role=CLIENT, address=address)
+        stake = state_pb2.Stake(role=CLIENT, address=address, unbondings=1)
         entry = state_pb2.Unbonding(role=CLIENT, address=address, release_height=1)
         stores["stakes"] |= {stake_key(CLIENT, address): stake.SerializeToString(deterministic=True)}
         stores["unbonding"][unbonding_key(1, CLIENT, address)] = entry.SerializeToString(deterministic=True)

@@ -6,6 +6,7 @@ The harness applies every update to a set of its own under CometBFT's rules, so 
 from __future__ import annotations
 
 from abci_app.state_machine import MisbehaviorKind
+from optfl import errors
 from optfl.wire.transaction_pb2 import AddStake, Unbond
 from support.ledger import (
     PARAMS,
@@ -64,10 +65,11 @@ def test_an_equivocator_is_slashed_and_removed() -> None:
     assert "validator_equivocated" in [event.kind for event in results.events]
 
 
-def test_a_tombstoned_validators_stake_is_no_power_any_more() -> None:
+def test_a_tombstoned_validator_cannot_stake_its_way_back() -> None:
     ledger = LedgerHarness()
     ledger.block(misbehavior=[ledger.equivocation(1)])
-    ledger.accept(VALIDATORS[1], AddStake(role=VALIDATOR, amount=500_000))
+    result = ledger.send(VALIDATORS[1], AddStake(role=VALIDATOR, amount=500_000))
+    assert result.code == errors.ExcludedAccount.code
     assert public_key(1) not in ledger.validators
 
 

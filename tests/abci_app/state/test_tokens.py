@@ -54,7 +54,7 @@ def test_burned_tokens_are_counted() -> None:
 @given(st.integers(0, 2**62), st.lists(st.integers(0, 2**58), max_size=8), st.integers(0, 100))
 def test_a_slash_takes_its_share_of_everything_and_counts_it(stake: int, unbonding: list[int], percent: int) -> None:
     state = State({})
-    state.stakes.put(stake_key(ROLE, A), state_pb2.Stake(role=ROLE, address=A, amount=stake))  # type: ignore[arg-type]
+    state.stakes.put(stake_key(ROLE, A), state_pb2.Stake(role=ROLE, address=A, amount=stake, unbondings=len(unbonding)))  # type: ignore[arg-type]
     state.stakes.put(stake_key(ROLE, B), state_pb2.Stake(role=ROLE, address=B, amount=7))  # type: ignore[arg-type]
     for height, amount in enumerate(unbonding):
         entry = state_pb2.Unbonding(role=ROLE, address=A, amount=amount)  # type: ignore[arg-type]

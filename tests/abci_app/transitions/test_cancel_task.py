@@ -90,3 +90,11 @@ def test_a_task_that_has_ended_is_not_cancelled() -> None:
     first = task.ledger.sign(REQUESTER, CANCEL)
     task.ledger.reject(errors.WrongTaskStatus, REQUESTER, CANCEL, after=[first])
     task.ledger.reject(errors.WrongTaskStatus, REQUESTER, CANCEL)
+
+
+def test_a_completed_task_is_not_cancelled() -> None:
+    task = TaskHarness.start(rounds=1)
+    task.run_round(1)
+    task.ledger.blocks(6)
+    assert task.task.status == state_pb2.TASK_STATUS_COMPLETED
+    task.ledger.reject(errors.WrongTaskStatus, REQUESTER, CANCEL)

@@ -49,6 +49,13 @@ def test_a_task_waits_for_its_start(ledger: LedgerHarness) -> None:
     assert ledger.state.rounds.all_keys() == []
 
 
+def test_an_escrow_below_the_minimum_is_refused() -> None:
+    """64 tasks without rewards would keep everybody else out for nothing."""
+    ledger = LedgerHarness({"min_task_escrow": 6361})
+    ledger.reject(errors.InvalidTaskParameters, REQUESTER, create())
+    LedgerHarness({"min_task_escrow": 6360}).accept(REQUESTER, create())
+
+
 def test_task_ids_ascend(ledger: LedgerHarness) -> None:
     results = ledger.block(ledger.sign(REQUESTER, create()), ledger.sign(STRANGER, create())).results
     assert [int.from_bytes(result.data, "big") for result in results] == [1, 2]

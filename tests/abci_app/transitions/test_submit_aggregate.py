@@ -68,6 +68,7 @@ def test_A1_the_attempts_record_holds_all_that_it_will_be_judged_on(task: TaskHa
         evidence_height=chain.height + 6 + 20,
         status=state_pb2.ATTEMPT_STATUS_OPEN,
         status_height=chain.height,
+        model_retain_until_height=message.certificate.retain_until_height,
     )
 
 
