@@ -20,9 +20,8 @@ def make_trainer(client: int, clients: int) -> TorchTrainer:
     scaled = (inputs - inputs.mean(axis=0)) / inputs.std(axis=0)
     wines = Examples(scaled.astype(np.float32), labels)
     train, test = split_test(labels, 0.25, seed=0)
-    return TorchTrainer(
-        build_network, ClientData(wines.select(train[client::clients]), wines.select(test)), FRACTION_BITS
-    )
+    mine = ClientData(wines.select(train[client::clients]), wines.select(test))
+    return TorchTrainer(build_network, mine, FRACTION_BITS)
 
 
 def make_model(seed: int) -> Int32Vector:

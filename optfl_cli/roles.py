@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import importlib
 import inspect
 import logging
@@ -24,6 +25,7 @@ from offchain.adapters.ledger import CometLedger
 from offchain.adapters.session import SessionError, open_session
 from offchain.interfaces import BlobUnavailable
 from offchain.roles.requester import TaskRefused
+from offchain.roles.views import Aggregate
 from offchain.storage.disk import StoreInUse
 from offchain.storage.store import StoreFailed
 from optfl.wire import transaction_pb2
@@ -195,6 +197,20 @@ def describe_failure(error: Exception) -> str:
     frame = next((frame for frame in reversed(frames) if "site-packages" not in frame.filename), frames[-1])
     said = " ".join(str(error).split())
     return f"{type(error).__name__}: {said} ({Path(frame.filename).name}, line {frame.lineno})"
+
+
+def load_kernel(threads: int | None) -> Aggregate:
+    """The compiled aggregation; raises UserError where numba has no place for what it compiles."""
+    try:
+        from offchain.kernels.aggregate import aggregate, warm_up
+    except RuntimeError as error:
+        if "cannot cache" not in str(error):
+            raise
+        raise UserError(
+            "numba has no folder for its compiled code; set NUMBA_CACHE_DIR to one that this user can write"
+        ) from None
+    warm_up()
+    return functools.partial(aggregate, threads=threads)
 
 
 def load_function(reference: str, key: str) -> Callable[..., Any]:

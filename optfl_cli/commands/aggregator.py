@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from optfl.wire import transaction_pb2
-from optfl_cli.roles import AggregatorConfig, connect, ensure_registered, load_role, role_options, run_role
+from optfl_cli.roles import AggregatorConfig, connect, ensure_registered, load_kernel, load_role, role_options, run_role
 
 
 @click.command()
@@ -20,12 +20,10 @@ def command(config_path: Path, task_id: int | None) -> None:
 
 
 async def _run(config: AggregatorConfig) -> None:
-    from offchain.kernels.aggregate import aggregate, warm_up
     from offchain.roles.aggregator import Aggregator, run_aggregator
     from offchain.roles.byzantine import FRAUDS
 
-    warm_up()
-    kernel = functools.partial(aggregate, threads=config.threads)
+    kernel = load_kernel(config.threads)
     async with connect(config) as (ledger, blobs):
         await ensure_registered(ledger, transaction_pb2.ROLE_AGGREGATOR, config.stake)
         if config.fraud is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from optfl_cli.roles import ValidatorConfig, connect, load_role, role_options, run_role
+from optfl_cli.roles import ValidatorConfig, connect, load_kernel, load_role, role_options, run_role
 
 
 @click.command()
@@ -19,9 +19,8 @@ def command(config_path: Path, task_id: int | None) -> None:
 
 
 async def _run(config: ValidatorConfig) -> None:
-    from offchain.kernels.aggregate import aggregate, warm_up
     from offchain.roles.validator import run_validator
 
-    warm_up()
+    kernel = load_kernel(config.threads)
     async with connect(config) as (ledger, blobs):
-        await run_validator(config.task, ledger, blobs, functools.partial(aggregate, threads=config.threads))
+        await run_validator(config.task, ledger, blobs, kernel)

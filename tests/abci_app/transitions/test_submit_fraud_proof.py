@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from abci_app.state.keyspace import attempt_key
-from optfl import errors
+from optfl import errors, tasks
 from optfl.fraud import build_output_proof
 from optfl.vectors import ChunkedVector
 from optfl.wire import state_pb2
@@ -165,15 +165,15 @@ def test_a_block_judges_a_limited_number_of_proofs() -> None:
 
 def test_the_limit_on_proofs_is_of_the_block_not_of_the_task() -> None:
     ledger = LedgerHarness()
-    tasks = [TaskHarness.start(ledger)]
+    both = [TaskHarness.start(ledger)]
     second = TaskHarness(ledger)
     second.create()
     ledger.accept(REQUESTER, second.start_task())
-    tasks.append(second)
-    for task in tasks:
+    both.append(second)
+    for task in both:
         task.run_round(1)
-    proofs = [ledger.sign(sender, tasks[0].prove(1, chunk=i)) for i, sender in enumerate(VALIDATORS[:2])]
-    ledger.reject(errors.TooManyProofs, STRANGER, tasks[1].prove(1), after=proofs)
+    proofs = [ledger.sign(sender, both[0].prove(1, chunk=i)) for i, sender in enumerate(VALIDATORS[:2])]
+    ledger.reject(errors.TooManyProofs, STRANGER, both[1].prove(1), after=proofs)
 
 
 @pytest.mark.parametrize("task_id", [0, 2, 2**64 - 1])
@@ -447,6 +447,26 @@ def test_L7_an_attempt_is_convicted_once() -> None:
     task.ledger.accept(CLIENTS[0], second)
     assert task.ledger.must_stake(AGGREGATOR, culprit).amount == 100_000
     assert len(task.ledger.state.disputes.all_keys()) == 1
+
+
+@pytest.mark.parametrize("rule", ["median()", "fedavg()", "trimmed_mean(f=1)"])
+@pytest.mark.parametrize("value", [0, -(2**15), 2**15 - 1])
+def test_I6_degenerate_updates_are_aggregated_and_judged_like_any_others(rule: str, value: int) -> None:
+    """All zero, all least, all most, with the greatest weight there is: no division by 0, no overflow, no halt."""
+    task = TaskHarness.start(rule=rule, max_weight=1 << 20, min_window_blocks=20)
+    vector = ChunkedVector(tasks.update_shape(task.parameters), np.full(100, value, np.int16))
+    task.updates[vector.root] = vector
+    commits = [
+        task.commit_update(
+            client, 1, update_root=vector.root, weight=1 << 20, certificate=task.certify(client, 1, vector)
+        )
+        for client in CLIENTS
+    ]
+    task.ledger.block(*(task.ledger.sign(c, message) for c, message in zip(CLIENTS, commits, strict=True)))
+    task.aggregate(1)
+    assert list(task.models[1].values) == [base + value for base in range(100)]
+    result = task.ledger.accept(STRANGER, task.prove(1))
+    assert [event.kind for event in result.events] == ["proof_failed"]
 
 
 def test_a_proof_about_an_attempt_of_the_same_block() -> None:
