@@ -7,6 +7,7 @@ import datetime
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from abci_app.genesis import DEFAULT_PARAMS, init_chain
 from abci_app.state_machine import GenesisError
@@ -76,6 +77,27 @@ def build_genesis(
         "app_state": app_state,
     }
     return json.dumps(document, indent=2) + "\n"
+
+
+def read_genesis(path: Path) -> str:
+    """A genesis file with which a chain of ours can begin; raises UserError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        document = json.loads(text)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; give the chain's genesis.json") from None
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON: {error}; correct it, or get the chain's genesis.json") from None
+    try:
+        validators = [(base64.b64decode(v["pub_key"]["value"]), int(v["power"])) for v in document["validators"] or ()]
+        app_state, chain_id, height = document["app_state"], document["chain_id"], int(document["initial_height"])
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{path} is not the genesis file of a chain of ours (no chain_id or app_state)") from None
+    try:
+        init_chain(json.dumps(app_state).encode(), str(chain_id), validators, height)
+    except GenesisError as error:
+        raise UserError(f"{path}: {error}") from None
+    return text
 
 
 def encode_public_key(public_key: bytes) -> dict[str, str]:

@@ -92,6 +92,7 @@ class Localnet:
             raise UserError(f"the nodes in {self.home} have a host each; run `optfl node start` on every one of them")
         for node in self.nodes:
             node.check_ports()
+            node.check_genesis()
         addresses = [node.choose_app_address() for node in self.nodes]
         for node, address in zip(self.nodes, addresses, strict=True):
             node.start_app(group, address)

@@ -22,7 +22,7 @@ from optfl.transactions import MAX_TRANSACTION_BYTES
 from optfl_cli.cometbft import check_binary, find_cometbft
 from optfl_cli.config import load_config, read_toml
 from optfl_cli.errors import UserError
-from optfl_cli.genesis import encode_private_key, encode_public_key
+from optfl_cli.genesis import encode_private_key, encode_public_key, read_genesis
 from optfl_cli.ports import (
     MAX_UNIX_PATH_BYTES,
     find_free_ports,
@@ -98,6 +98,14 @@ class Node:
                     f"[{section}] laddr of {self.home / 'config' / 'config.toml'}"
                 )
 
+    def check_genesis(self) -> None:
+        """Before the first start, raise UserError if no chain can begin with this node's genesis file.
+
+        CometBFT keeps the file that it sees first: it would not notice that a mistake was put right.
+        """
+        if not (self.home / "data" / "state.db").exists():
+            read_genesis(self.home / "config" / "genesis.json")
+
     def start_app(self, group: ProcessGroup, address: str, tier: int = 0) -> None:
         """Start the ledger's application; ready when it accepts connections."""
         kind, _, where = address.partition("://")
@@ -141,6 +149,11 @@ def load_node(home: Path) -> Node:
     config = read_toml(config_path)
     rpc_host, rpc_port = _read_address(config, "rpc", config_path)
     p2p_host, p2p_port = _read_address(config, "p2p", config_path)
+    consensus = config.get("consensus")
+    if not isinstance(consensus, dict) or consensus.get("create_empty_blocks") is not True:
+        raise UserError(
+            f"{config_path}: create_empty_blocks in [consensus] is not true; set it, or deadlines and windows never end"
+        )
     settings_path = home / "config" / "node.toml"
     settings = load_config(settings_path, NodeConfig) if settings_path.is_file() else NodeConfig()
     if settings.app_address and not _APP_ADDRESS.fullmatch(settings.app_address):
@@ -218,6 +231,7 @@ def run_node(home: Path, report: Callable[[str], None]) -> None:
     node = load_node(home)
     binary = check_binary(node.config.cometbft) if node.config.cometbft else find_cometbft()
     node.check_ports()
+    node.check_genesis()
     address = node.choose_app_address()
     with ProcessGroup() as group, group.handle_signals():
         try:

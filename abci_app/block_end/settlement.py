@@ -69,14 +69,18 @@ def _settle(state: State, task: state_pb2.Task, current: state_pb2.Round, block:
 
 
 def _pay(state: State, task: state_pb2.Task, attempt: state_pb2.Attempt) -> None:
-    """Pay a settled round out of the escrow. What a division leaves over is burned (L9)."""
+    """Pay a settled round out of the escrow. What a division leaves over is burned (L9).
+
+    Of a dropped round only the clients who committed are paid: a task that nobody works on must not drain its escrow.
+    """
     parameters = task.parameters
-    aggregators = [(attempt.aggregator, 1)] if attempt.aggregator else []
     clients = [(given.client, 1) for given in attempt.inputs]
+    task.escrow -= _split(state, attempt, "client", parameters.client_reward * len(clients), clients)
+    if not attempt.aggregator:
+        return
     replicas = [(replica, 1) for replica in parameters.replicas]
     validators = [(v.operator, v.power) for _, v in state.validators.items()]
-    task.escrow -= _split(state, attempt, "aggregator", parameters.aggregator_reward, aggregators)
-    task.escrow -= _split(state, attempt, "client", parameters.client_reward * len(clients), clients)
+    task.escrow -= _split(state, attempt, "aggregator", parameters.aggregator_reward, [(attempt.aggregator, 1)])
     task.escrow -= _split(state, attempt, "replica", parameters.replica_reward, replicas)
     task.escrow -= _split(state, attempt, "validator", parameters.validator_reward, validators)
 

@@ -12,7 +12,7 @@ from abci_app.state.state import State
 from optfl.wire import state_pb2, transaction_pb2
 
 SELECTION_DOMAIN = b"optfl/selection/v1"
-MAX_PARTICIPANTS = 10_000
+MAX_PARTICIPANTS = 1000  # of one role: they are part of a task's record, which a live task changes in most blocks
 
 # The lists of a task's parameters, by the role of those in them.
 PARTICIPANT_ROLES = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abci_app.state import State, tokens
 from abci_app.state.keyspace import task_key
+from abci_app.state.participants import MAX_PARTICIPANTS
 from abci_app.transitions.call import Call
 from abci_app.transitions.fields import check_balance, validate_address, validate_root
 from optfl import errors, tasks
@@ -37,7 +38,7 @@ _BOUNDS = {
     "validator_reward": (0, 1 << 48),
     "replica_reward": (0, 1 << 48),
 }
-_MAX_PARTICIPANTS = {"aggregators": 256, "clients": 10_000, "replicas": 64}
+_MAX_PARTICIPANTS = {"aggregators": 256, "clients": MAX_PARTICIPANTS, "replicas": 64}
 
 
 def validate(message: transaction_pb2.CreateTask) -> None:

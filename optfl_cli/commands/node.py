@@ -11,7 +11,7 @@ import click
 from offchain.adapters.keystore import KeystoreError, write_key
 from optfl.keys import SigningKey
 from optfl_cli.errors import UserError
-from optfl_cli.genesis import GenesisValidator, build_genesis
+from optfl_cli.genesis import GenesisValidator, build_genesis, read_genesis
 from optfl_cli.localnet import DEFAULT_BALANCE, DEFAULT_STAKE, P2P_PORT, RPC_PORT
 from optfl_cli.node import build_config, init_node, node_id, run_node
 from optfl_cli.options import PATH, PORT
@@ -52,7 +52,7 @@ def init(
         raise UserError(f"--peer {malformed[0]} is not like ID@HOST:PORT; `optfl node init` told the ID of that node")
     operator, consensus_key, node_key = (SigningKey.generate() for _ in range(3))
     if genesis_path is not None:
-        genesis = _read_genesis(genesis_path)
+        genesis = read_genesis(genesis_path)
     else:
         chain_id = chain_id or f"optfl-{operator.address.hex()[:8]}"
         validator = GenesisValidator(name, operator.public_key, consensus_key.public_key, stake)
@@ -86,16 +86,3 @@ def init(
 def start(home: Path) -> None:
     """Run a node until Ctrl-C. Ends, with an exit code other than 0, if either of its processes does."""
     run_node(home, click.echo)
-
-
-def _read_genesis(path: Path) -> str:
-    try:
-        genesis = path.read_text(encoding="utf-8")
-        document = json.loads(genesis)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; give the chain's genesis.json") from None
-    except ValueError:
-        document = None
-    if not isinstance(document, dict) or not {"chain_id", "app_state"} <= set(document):
-        raise UserError(f"{path} is not the genesis file of a chain of ours (no chain_id or app_state)")
-    return genesis

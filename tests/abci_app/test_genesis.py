@@ -177,7 +177,11 @@ def test_L5_stake_cannot_become_more_power_than_cometbft_counts() -> None:
     with pytest.raises(GenesisError, match=r"validator_stake_unit is 1; .* use at least 2"):
         init(document)
     document["params"]["validator_stake_unit"] = 2
+    document["accounts"][0]["balance"] = MAX_VALIDATORS_POWER - with_most
     init(document)
+    document["accounts"][0]["balance"] += 1
+    with pytest.raises(GenesisError, match="validator_stake_unit is 2"):
+        init(document)
 
 
 JSON = st.recursive(

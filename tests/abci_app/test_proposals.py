@@ -310,6 +310,17 @@ def test_L2_a_proof_whose_bond_is_spent_before_it_does_not_count() -> None:
     assert prepare(task.ledger, twice) == twice[:1]
 
 
+def test_one_sender_may_have_several_proofs_in_a_proposal() -> None:
+    """Each uses its sequence number and fee up, like anything else."""
+    task = with_fraud()
+    task.commit_all(2)
+    second = task.aggregate(2, task.poisoned_model(2))
+    proofs = [task.ledger.sign(STRANGER, task.prove(attempt)) for attempt in (1, second)]
+    assert prepare(task.ledger, proofs) == proofs
+    assert is_honest(task.ledger, proofs)
+    assert not is_honest(task.ledger, proofs[::-1])
+
+
 def test_a_proposal_has_no_more_proofs_than_a_block_may() -> None:
     task = with_fraud()
     false = [task.ledger.sign(sender, task.prove(1, chunk=1)) for sender in CLIENTS[:3]]

@@ -188,6 +188,27 @@ def test_I5_a_task_whose_base_is_forgotten_ends_with_a_refund() -> None:
     assert task.ledger.balance(REQUESTER) > before
 
 
+@pytest.mark.parametrize("late", [0, 1])
+def test_I5_both_sides_of_the_bases_last_evidence_height(late: int) -> None:
+    """The turn's deadline (5 blocks), its longest window (10) and the evidence (20) end while G_0 is still kept."""
+    task = paused_before_its_turn(g0_retain_until_height=126)
+    task.ledger.blocks(126 - 35 + late - 1 - task.ledger.height)
+    task.ledger.accept(AGGREGATORS[0], AddStake(role=AGGREGATOR, amount=AGGREGATOR_STAKE))
+    assert task.task.cancelled == bool(late)
+    assert task.round(1).aggregator == (b"" if late else AGGREGATORS[0].address)
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_I5_both_sides_of_the_updates_last_evidence_height(late: int) -> None:
+    """The first update to be forgotten counts. G_0 is kept longer, so the task goes on."""
+    task = paused_before_its_turn(g0_retain_until_height=10_000)
+    first = min(c.certificate.retain_until_height for c in get_commitments(task.ledger.state, task.round(1)))
+    task.ledger.blocks(first - 35 + late - 1 - task.ledger.height)
+    task.ledger.accept(AGGREGATORS[0], AddStake(role=AGGREGATOR, amount=AGGREGATOR_STAKE))
+    assert not task.task.cancelled
+    assert task.round(1).aggregator == (b"" if late else AGGREGATORS[0].address)
+
+
 def test_a_task_that_nobody_starts_gives_its_place_up() -> None:
     task = TaskHarness(LedgerHarness())
     before = task.ledger.balance(REQUESTER)

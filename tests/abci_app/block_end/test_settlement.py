@@ -241,13 +241,13 @@ def test_a_task_completes_with_its_last_round() -> None:
 
 
 def test_what_was_not_earned_goes_back_at_the_end() -> None:
-    """Of two rounds one is dropped with two updates: neither its aggregator's reward nor three clients' is due."""
+    """Of two rounds one is dropped with two updates: of its rewards only those of these two clients are due."""
     task = TaskHarness.start(rounds=2)
     task.run_round(1)
     task.ledger.block(*(task.ledger.sign(c, task.commit_update(c, 2)) for c in CLIENTS[:2]))
     task.ledger.blocks(8)
     assert task.task.status == state_pb2.TASK_STATUS_COMPLETED
-    assert task.ledger.balance(REQUESTER) == BALANCE - 2 * FEE - 2 * ROUND_COST + 1000 + 3 * 100
+    assert task.ledger.balance(REQUESTER) == BALANCE - 2 * FEE - ROUND_COST - 2 * 100
 
 
 def test_a_settled_round_pays_whoever_left_meanwhile() -> None:

@@ -68,8 +68,7 @@ def test_an_equivocator_is_slashed_and_removed() -> None:
 def test_a_tombstoned_validator_cannot_stake_its_way_back() -> None:
     ledger = LedgerHarness()
     ledger.block(misbehavior=[ledger.equivocation(1)])
-    result = ledger.send(VALIDATORS[1], AddStake(role=VALIDATOR, amount=500_000))
-    assert result.code == errors.ExcludedAccount.code
+    ledger.reject(errors.ExcludedAccount, VALIDATORS[1], AddStake(role=VALIDATOR, amount=500_000))
     assert public_key(1) not in ledger.validators
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from abci_app.state.participants import MAX_PARTICIPANTS
 from abci_app.transitions.create_task import _BOUNDS, MAX_LIVE_TASKS
 from optfl import errors, tasks
 from optfl.rules import parse_rule
@@ -138,7 +139,7 @@ def test_lists_have_limits(ledger: LedgerHarness, field: str, most: int) -> None
 
 
 def test_client_list_has_a_limit(ledger: LedgerHarness) -> None:
-    clients = [i.to_bytes(20, "big") for i in range(10_001)]
+    clients = [i.to_bytes(20, "big") for i in range(MAX_PARTICIPANTS + 1)]
     ledger.accept(REQUESTER, create(clients=clients[:-1]), fee=100_000)
     ledger.reject(errors.InvalidTaskParameters, REQUESTER, create(clients=clients), fee=100_000)
 
@@ -207,7 +208,13 @@ def test_longest_deadlines_do_not_halt_the_chain(ledger: LedgerHarness) -> None:
 
 
 def test_longest_evidence_does_not_halt_the_chain() -> None:
+    """100 blocks of every kind of deadline, and the evidence on top."""
     ledger = LedgerHarness(params={"evidence_blocks": 2**32 - 1})
+    ledger.reject(errors.InvalidTaskParameters, REQUESTER, create())
+    ledger = LedgerHarness(params={"evidence_blocks": 2**32 - 1 - 100})
+    ledger.accept(REQUESTER, create())
+    assert ledger.task(1).retention_blocks == 2**32 - 1
+    ledger = LedgerHarness(params={"evidence_blocks": 2**32 - 100})
     ledger.reject(errors.InvalidTaskParameters, REQUESTER, create())
 
 
