@@ -87,7 +87,7 @@ def read_genesis(path: Path) -> str:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; give the chain's genesis.json") from None
     except ValueError as error:
-        raise UserError(f"{path} is not JSON: {error}; correct it, or get the chain's genesis.json") from None
+        raise UserError(f"{path} is not the genesis file of a chain of ours (not JSON: {error})") from None
     try:
         validators = [(base64.b64decode(v["pub_key"]["value"]), int(v["power"])) for v in document["validators"] or ()]
         app_state, chain_id, height = document["app_state"], document["chain_id"], int(document["initial_height"])

@@ -94,6 +94,13 @@ def compute_outcome(answers: Sequence[NodeAnswer], names: Mapping[bytes, str]) -
     }
 
 
+def get_final_root(answers: Sequence[NodeAnswer]) -> bytes | None:
+    """Root of the last settled model; None if no round is settled, or if nodes name different ones."""
+    roots = {answer.task.digests[-1].model_root if answer.task.digests else b"" for answer in answers}
+    root = roots.pop() if len(roots) == 1 else b""
+    return root or None
+
+
 def is_redone_from_same_updates(view: state_pb2.TaskView) -> bool:
     """Whether every reverted attempt's round was settled from the very inputs that the convicted aggregator had.
 

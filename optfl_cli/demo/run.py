@@ -19,7 +19,7 @@ from offchain.interfaces import Blobs, BlobUnavailable, Int32Vector, LedgerUnava
 from offchain.roles.views import fetch_model
 from optfl.wire import state_pb2
 from optfl_cli.demo.history import History
-from optfl_cli.demo.outcome import ask_nodes, compute_outcome
+from optfl_cli.demo.outcome import ask_nodes, compute_outcome, get_final_root
 from optfl_cli.demo.plan import AGGREGATORS, NODES, REPLICAS, Plan
 from optfl_cli.demo.setup import FRACTION_BITS, Setup, write_setup
 from optfl_cli.errors import UserError
@@ -179,11 +179,8 @@ class Demo:
         except TimeoutError:
             raise UserError(f"a node has not seen the task end; read the logs in {self.setup.net.home}") from None
         self.outcome = compute_outcome(answers, self.setup.names)
-        digests = [answer.task.digests[-1] for answer in answers if answer.task.digests]
-        roots = {digest.model_root for digest in digests}
-        accuracy = None
-        if len(roots) == 1 and len(digests) == len(answers):
-            accuracy = await self._get_accuracy(answers[0].task.task, blobs, roots.pop())
+        root = get_final_root(answers)
+        accuracy = None if root is None else await self._get_accuracy(answers[0].task.task, blobs, root)
         self.outcome["final_accuracy"] = None if accuracy is None else round(accuracy, 4)
 
 

@@ -9,7 +9,7 @@ import pytest
 from optfl_cli.localnet import Localnet, init_localnet
 from optfl_cli.processes import ProcessGroup
 
-ACCOUNTS = ["alice", "bob", "carol", "dave"]
+ACCOUNTS = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi"]
 
 
 @pytest.fixture(scope="session")

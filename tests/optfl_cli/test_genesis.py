@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
+
+import pytest
 
 from abci_app import genesis as ledger_genesis
 from optfl.keys import SigningKey, address_of
 from optfl.wire import state_pb2
-from optfl_cli.genesis import GenesisValidator, build_genesis
+from optfl_cli.errors import UserError
+from optfl_cli.genesis import GenesisValidator, build_genesis, read_genesis
 
 VALIDATORS = [
     GenesisValidator(f"node{i}", bytes([i]) * 32, SigningKey.from_seed(bytes([i]) * 32).public_key, 10_000_000 + i)
@@ -38,3 +42,46 @@ def test_evidence_does_not_outlive_the_unbonding_time() -> None:
     evidence = document["consensus_params"]["evidence"]
     assert int(evidence["max_age_num_blocks"]) == 100
     assert int(evidence["max_age_duration"]) == 25 * 10**9
+
+
+def test_a_validator_without_power_is_left_to_the_ledger() -> None:
+    """CometBFT takes none; it may stake more later."""
+    poor = GenesisValidator("poor", b"p" * 32, SigningKey.from_seed(b"p" * 32).public_key, 5)
+    document = json.loads(build_genesis("chain", [*VALIDATORS, poor], {}))
+    assert [v["name"] for v in document["validators"]] == ["node1", "node2", "node3"]
+    assert len(document["app_state"]["validators"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("chain_id", "balance", "message"),
+    [
+        ("chain", -1, r"no chain can begin like this: app_state.accounts\[0\].balance is -1"),
+        ("chain", 1 << 70, "no chain can begin like this: app_state.accounts"),
+        ("x" * 51, 1, "a chain id has at most 50 characters"),
+    ],
+)
+def test_what_no_chain_can_begin_with_is_not_written(chain_id: str, balance: int, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        build_genesis(chain_id, VALIDATORS, {b"a" * 20: balance})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("", "", ""),
+        ('"min_fee": 10', '"min_fee": "x"', "app_state.params.min_fee is 'x'"),
+        ('"min_fee"', '"min_feee"', "app_state.params.min_feee is unknown"),
+        ('"chain_id"', '"chain"', "is not the genesis file of a chain of ours"),
+        ('"power": "10"', '"power": "ten"', "is not the genesis file of a chain of ours"),
+        ("{", "[", "is not the genesis file of a chain of ours \\(not JSON: "),
+    ],
+)
+def test_a_genesis_file_is_checked_before_a_node_takes_it(tmp_path: Path, old: str, new: str, message: str) -> None:
+    path = tmp_path / "genesis.json"
+    path.write_text(build_genesis("chain", VALIDATORS, {b"a" * 20: 5}).replace(old, new, 1))
+    if not message:
+        assert read_genesis(path) == path.read_text()
+        return
+    with pytest.raises(UserError, match=message) as caught:
+        read_genesis(path)
+    assert str(path) in str(caught.value)

@@ -21,8 +21,9 @@ from optfl_cli.errors import UserError
 from optfl_cli.genesis import GenesisValidator, build_genesis
 from optfl_cli.localnet import get_height
 from optfl_cli.main import main
-from optfl_cli.node import Node, build_config, init_node, load_node
+from optfl_cli.node import HaltWatch, Node, build_config, init_node, load_node
 from optfl_cli.ports import find_free_ports
+from optfl_cli.processes import Child
 from optfl_cli.toml_files import edit_toml
 
 pytestmark = pytest.mark.localnet
@@ -193,10 +194,66 @@ def test_a_setting_that_cometbft_refuses_is_one_clear_line(node: Node, capsys: p
 def test_a_genesis_that_the_ledger_refuses_is_one_clear_line(node: Node, capsys: pytest.CaptureFixture[str]) -> None:
     path = node.home / "config" / "genesis.json"
     path.write_text(path.read_text().replace('"min_fee"', '"mine_fee"'))
+    assert start(node, capsys) == (
+        f"error: {path}: app_state.params.mine_fee is unknown; remove it or correct its name\n"
+    )
+    (node.home / "data" / "state.db").mkdir()  # as if it were not the first start: then the ledger says it
     error = start(node, capsys)
     assert "n's ledger ended with exit code 1" in error
     assert "app_state.params.mine_fee is unknown" in error
     assert f"read {node.home / 'logs' / 'app.log'}" in error
+
+
+def test_a_genesis_that_was_put_right_counts(node: Node, capsys: pytest.CaptureFixture[str]) -> None:
+    """CometBFT would keep the first one it saw."""
+    path = node.home / "config" / "genesis.json"
+    right = path.read_text()
+    path.write_text(right.replace('"min_fee": 10', '"min_fee": -1'))
+    assert "min_fee is -1" in start(node, capsys)
+    assert not (node.home / "data" / "state.db").exists()
+    path.write_text(right)
+    node.check_genesis()
+
+
+def test_a_chain_without_empty_blocks_is_refused(node: Node, capsys: pytest.CaptureFixture[str]) -> None:
+    path = node.home / "config" / "config.toml"
+    path.write_text(edit_toml(path.read_text(), {"consensus": {"create_empty_blocks": False}}))
+    assert start(node, capsys) == (
+        f"error: {path}: create_empty_blocks in [consensus] is not true; set it, or deadlines and windows never end\n"
+    )
+
+
+def log_of(tmp_path: Path, text: str) -> Child:
+    path = tmp_path / "cometbft.log"
+    path.write_text('E CONSENSUS FAILURE!!! module=consensus err="of an earlier run"\n' + text)
+    offset = path.stat().st_size - len(text.encode())
+    return Child("n's CometBFT", process=None, log_path=path, log_offset=offset, tier=1, ready=None)  # type: ignore[arg-type]
+
+
+def test_a_halt_is_noticed_once_its_line_is_complete(tmp_path: Path) -> None:
+    """CometBFT logs it and goes on as a process that decides nothing."""
+    child = log_of(tmp_path, "I executed block\n")
+    watch = HaltWatch(child)
+    watch.check()
+    with child.log_path.open("a") as log:
+        log.write(
+            'E[…] CONSENSUS FAILURE!!!  module=consensus err="write \\"x\\": no space left on device" stack="goro'
+        )
+        log.flush()
+        watch.check()
+        log.write('utine 1"\n')
+    with pytest.raises(UserError, match='n\'s CometBFT has halted: write "x": no space left on device; put that right'):
+        watch.check()
+    watch.check()
+
+
+def test_a_log_that_was_rotated_is_read_from_its_start(tmp_path: Path) -> None:
+    child = log_of(tmp_path, "I executed block\n" * 9)
+    watch = HaltWatch(child)
+    watch.check()
+    child.log_path.write_text('E CONSENSUS FAILURE!!! err="wrong Block.Header.AppHash"\n')
+    with pytest.raises(UserError, match=r"has halted: wrong Block\.Header\.AppHash"):
+        watch.check()
 
 
 @pytest.mark.parametrize(
@@ -204,6 +261,7 @@ def test_a_genesis_that_the_ledger_refuses_is_one_clear_line(node: Node, capsys:
     [
         ("app_adress = 'x'", "unknown key app_adress; remove it, or use one of: cometbft, app_address"),
         ("app_address = 'x'", "app_address is 'x'; use unix:///PATH or tcp://HOST:PORT"),
+        ("app_address = 'tcp://x:y'", "app_address is 'tcp://x:y'; use unix:///PATH or tcp://HOST:PORT"),
         ("cometbft = '/nothing/cometbft'", "/nothing/cometbft is no CometBFT that runs here; `optfl cometbft install`"),
     ],
 )

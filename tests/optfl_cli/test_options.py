@@ -22,13 +22,16 @@ KEY = SigningKey.from_seed(b"\x05" * 32)
         ("https://h:1/", "https://h:1"),
         ("tcp://127.0.0.1:26657", "http://127.0.0.1:26657"),
         ("127.0.0.1:26657", "http://127.0.0.1:26657"),
+        ("[::1]:26657", "http://[::1]:26657"),
     ],
 )
 def test_addresses_of_nodes(text: str, url: str) -> None:
     assert normalise_url(text) == url
 
 
-@pytest.mark.parametrize("text", ["", "ftp://h", "http://", "unix:///x"])
+@pytest.mark.parametrize(
+    "text", ["", " ", "ftp://h", "http://", "unix:///x", "h:99999", "h:0", "h:x", "http://[::1", "http://a b"]
+)
 def test_what_is_no_address_of_a_node(text: str) -> None:
     with pytest.raises(UserError, match="is no address of a node; give one like http://127"):
         normalise_url(text)
@@ -41,6 +44,8 @@ def test_an_address_is_hexadecimal_or_that_of_a_key_file(tmp_path: Path) -> None
         parse_address("xyz")
     with pytest.raises(UserError, match="the address has 1 bytes; it must have 20"):
         parse_address("ff")
+    with pytest.raises(UserError, match=r"there is no key file .*nobody\.json; check the path, or give an address"):
+        parse_address(str(tmp_path / "nobody.json"))
     (tmp_path / "b.json").write_text("{}")
     with pytest.raises(UserError, match="chmod 600"):
         parse_address(str(tmp_path / "b.json"))

@@ -89,6 +89,18 @@ def test_an_unexpected_death_is_reported_once_with_the_log(tmp_path: Path) -> No
         group.check()
 
 
+def test_the_last_words_of_a_panic_are_its_reason(tmp_path: Path) -> None:
+    script = (
+        "print('panic: the disk is gone\\n\\ngoroutine 1 [running]:\\nmain.main()\\n\\tmain.go:1'); raise SystemExit(2)"
+    )
+    with ProcessGroup() as group:
+        group.start("a", python(script), tmp_path / "a.log")
+        with pytest.raises(
+            ProcessDied, match="a ended with exit code 2, its last words: panic: the disk is gone; read"
+        ):
+            group.wait(BOUND_SECONDS)
+
+
 def test_a_death_while_getting_ready_is_not_waited_out(tmp_path: Path) -> None:
     with ProcessGroup() as group:
         group.start("a", python("raise SystemExit(4)"), tmp_path / "a.log", ready=lambda: False)

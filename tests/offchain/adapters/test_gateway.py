@@ -108,6 +108,34 @@ def test_a_node_that_is_not_there() -> None:
     asyncio.run(main())
 
 
+def test_a_name_that_nobody_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    def know_nobody(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    async def main() -> None:
+        async with Gateway("http://nobody.invalid:1") as gateway:
+            with pytest.raises(LedgerUnavailable, match="no host of this name is known"):
+                await gateway.get_status()
+
+    monkeypatch.setattr("socket.getaddrinfo", know_nobody)
+    asyncio.run(main())
+
+
+def test_a_port_without_tls() -> None:
+    async def main() -> None:
+        async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1)
+            writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            writer.close()
+
+        server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+        async with server, Gateway(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}") as gateway:
+            with pytest.raises(LedgerUnavailable, match="it speaks no TLS that works here; is it http://"):
+                await gateway.get_status()
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("text", ["<html>", "[]", "{}", '{"error": "x"}', '"x"', "", "\xff"])
 def test_something_else_that_answers_is_no_node(text: str) -> None:
     async def main() -> None:

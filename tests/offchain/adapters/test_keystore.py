@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import os
 import stat
@@ -71,6 +72,20 @@ def test_nothing_is_overwritten(plain: Path) -> None:
     with pytest.raises(KeystoreError, match="exists already and is not overwritten"):
         write_key(plain, SigningKey.generate())
     assert plain.read_bytes() == before
+
+
+def test_a_key_that_could_not_be_written_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a full disk: half a file would keep the name."""
+
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", fail)
+        with pytest.raises(KeystoreError, match=r"cannot write .*No space left on device"):
+            write_key(tmp_path / "a.json", SigningKey.generate())
+    assert not (tmp_path / "a.json").exists()
+    write_key(tmp_path / "a.json", SigningKey.generate())
 
 
 @pytest.mark.parametrize(

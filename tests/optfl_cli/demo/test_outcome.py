@@ -10,7 +10,13 @@ import pytest
 
 from optfl.tasks import compute_inputs_hash
 from optfl.wire import state_pb2
-from optfl_cli.demo.outcome import NodeAnswer, compute_outcome, is_conserved, is_redone_from_same_updates
+from optfl_cli.demo.outcome import (
+    NodeAnswer,
+    compute_outcome,
+    get_final_root,
+    is_conserved,
+    is_redone_from_same_updates,
+)
 from support.demo_history import NAMES, DemoRun, finish_run
 from support.ledger import AGGREGATORS
 
@@ -262,3 +268,14 @@ def test_unsettled_round_is_not_redone(answers: list[NodeAnswer]) -> None:
     view = answers[0].task
     del view.digests[4:]
     assert not is_redone_from_same_updates(view)
+
+
+def test_the_final_model_is_the_one_that_all_nodes_name() -> None:
+    """Whose accuracy is told: a single node that names another model, or none, leaves it untold."""
+    answers = finish_run().get_answers()
+    assert get_final_root(answers) == answers[0].task.digests[-1].model_root
+    set_field(answers[2].task.digests[-1], "model_root", bytes(32))
+    assert get_final_root(answers) is None
+    del answers[2].task.digests[:]
+    assert get_final_root(answers) is None
+    assert get_final_root([]) is None

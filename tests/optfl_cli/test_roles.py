@@ -1,0 +1,189 @@
+"""What the commands of the roles share, and what a user hears who gets it wrong."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from offchain.adapters.keystore import write_key
+from optfl.keys import SigningKey
+from optfl_cli.commands.client import CheckedTrainer
+from optfl_cli.config import load_config
+from optfl_cli.errors import UserError
+from optfl_cli.main import main
+from optfl_cli.ports import find_free_ports
+from optfl_cli.roles import AggregatorConfig, ValidatorConfig, call_function, load_role
+
+ROOT = Path(__file__).parents[2]
+REPLICAS = 'replicas = ["tcp/127.0.0.1:7440"]\n'
+
+Model = npt.NDArray[np.int32]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_key(tmp_path / "key.json", SigningKey.from_seed(b"\x07" * 32))
+    return tmp_path
+
+
+def write_config(folder: Path, text: str) -> Path:
+    path = folder / "role.toml"
+    path.write_text(f'key = "key.json"\n{REPLICAS}{text}', encoding="utf-8")
+    return path
+
+
+def fail(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """`optfl ARGUMENTS`, which must end with exit code 1 and one line; returns that."""
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1, error
+    return error.removeprefix("error: ").rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stake = -1", "stake is -1; use 0 to 18446744073709551615"),
+        ("stake = 18446744073709551616", "stake is 18446744073709551616; use 0 to"),
+        ("task = 0", "task is 0; use 1 to"),
+        ("threads = 0", "threads is 0; use 1 to 1024"),
+        ('fraud = "sloth"', "fraud is 'sloth'; it must be one of 'poison', 'coordinate'"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_named(folder: Path, text: str, message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        load_config(write_config(folder, text), AggregatorConfig)
+
+
+def test_the_task_on_the_command_line_goes_before_the_file(folder: Path) -> None:
+    path = write_config(folder, "task = 3")
+    assert load_role(path, ValidatorConfig, None).task == 3
+    assert load_role(path, ValidatorConfig, 4).task == 4
+
+
+@pytest.mark.parametrize("role", ["validator", "aggregator", "replica"])
+def test_a_node_that_is_not_there_is_one_clear_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], role: str
+) -> None:
+    (port, listen) = find_free_ports(2)
+    path = write_config(folder, f'node = "127.0.0.1:{port}"\n')
+    if role == "replica":
+        text = path.read_text().replace(REPLICAS, f'listen = "tcp/127.0.0.1:{listen}"\nstore = "store"\n')
+        path.write_text(text, encoding="utf-8")
+    message = fail(capsys, role, "--config", str(path))
+    assert message.startswith(f"no answer from the node at http://127.0.0.1:{port} (Connection refused); check that")
+
+
+def test_an_address_that_is_none_is_one_clear_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    message = fail(capsys, "validator", "--config", str(write_config(folder, 'node = "127.0.0.1:99999"')))
+    assert message == "'127.0.0.1:99999' is no address of a node; give one like http://127.0.0.1:26657"
+
+
+def test_a_key_that_others_can_read_is_one_clear_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "key.json").chmod(0o644)
+    message = fail(capsys, "validator", "--config", str(write_config(folder, "")))
+    assert message.endswith(f"can be read by others than its owner; run: chmod 600 {folder / 'key.json'}")
+
+
+MODULE = """
+import numpy as np
+def make(size): return np.zeros(size, dtype=np.int32)
+def break_it(size): return {}[size]
+number = 5
+"""
+
+
+def test_a_function_may_stand_beside_its_config_file(folder: Path) -> None:
+    (folder / "beside_the_config.py").write_text(MODULE)
+    made = call_function("beside_the_config:make", "model", {"size": 3}, folder)
+    assert (made.dtype, made.size) == (np.int32, 3)
+
+
+@pytest.mark.parametrize(
+    ("reference", "options", "message"),
+    [
+        (
+            "broken_beside:make",
+            {},
+            "trainer_options do not fit broken_beside:make: missing a required argument: 'size'",
+        ),
+        ("broken_beside:make", {"size": 1, "x": 2}, "got an unexpected keyword argument 'x'; correct them"),
+        ("broken_beside:make", {"size": -1}, "cannot work with its trainer_options: ValueError: negative dimensions"),
+        ("broken_beside:break_it", {"size": 1}, "trainer_options: KeyError: 1 (broken_beside.py, line 4)"),
+        ("broken_beside:nothing", {}, 'cannot load trainer = "broken_beside:nothing" (a "module:function"): module'),
+        ("broken_beside:number", {}, "trainer is 'broken_beside:number', which is no function"),
+        ("no_such_module:make", {}, "No module named 'no_such_module'"),
+        ("no colon", {}, "cannot load trainer"),
+    ],
+)
+def test_a_function_that_cannot_be_called_is_one_clear_line(
+    folder: Path, reference: str, options: dict[str, object], message: str
+) -> None:
+    (folder / "broken_beside.py").write_text(MODULE)
+    sys.modules.pop("broken_beside", None)
+    with pytest.raises(UserError) as caught:
+        call_function(reference, "trainer", options, folder)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+class Trainer:
+    """Trains as it is told to."""
+
+    def __init__(self, train: Callable[[Model], object]) -> None:
+        self._train = train
+
+    def train(self, model: Model, seed: int) -> object:
+        return self._train(model)
+
+    def evaluate(self, model: Model) -> float:
+        return 0.5
+
+
+def divide(model: Model) -> object:
+    raise RuntimeError("mat1 and mat2 shapes\ncannot be multiplied")
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        (divide, r"RuntimeError: mat1 and mat2 shapes cannot be multiplied \(test_roles.py, line \d+\)"),
+        (lambda model: (model, 1), r"the trainer returned int32\[4\]; an update of this task is int16\[4\]"),
+        (lambda model: (model[:2].astype(np.int16), 1), r"the trainer returned int16\[2\]; an update"),
+    ],
+)
+def test_a_trainer_that_does_not_fit_the_task_is_one_clear_line(train: Callable[[Model], object], message: str) -> None:
+    trainer = CheckedTrainer(Trainer(train))  # type: ignore[arg-type]  # it is wrong on purpose
+    with pytest.raises(UserError, match=message):
+        trainer.train(np.zeros(4, dtype=np.int32), 1)
+
+
+def test_a_trainer_that_fits_is_let_through() -> None:
+    update = np.ones(4, dtype=np.int16)
+    trainer = CheckedTrainer(Trainer(lambda model: (update, 7)))  # type: ignore[arg-type]
+    assert trainer.train(np.zeros(4, dtype=np.int32), 1) == (update, 7)
+    assert trainer.evaluate(np.zeros(4, dtype=np.int32)) == 0.5
+
+
+def test_without_a_folder_for_compiled_code_is_one_clear_line(folder: Path) -> None:
+    """As for a service user without a home, on a package that it cannot write."""
+    script = (
+        "import numba, sys\n"
+        "def njit(**options):\n"
+        "    raise RuntimeError('cannot cache function: no locator available')\n"
+        "numba.njit = njit\n"
+        "from optfl_cli.main import main\n"
+        "sys.exit(main(['validator', '--config', sys.argv[1]]))\n"
+    )
+    command = [sys.executable, "-c", script, str(write_config(folder, ""))]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 1
+    expected = "numba has no folder for its compiled code; set NUMBA_CACHE_DIR to one that this user can write"
+    assert done.stderr == f"error: {expected}\n"
