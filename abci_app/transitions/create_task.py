@@ -98,7 +98,7 @@ def check(state: State, call: Call, message: transaction_pb2.CreateTask) -> int:
     minimum = tasks.compute_min_window_blocks(parameters, state.params.block_time_ms)
     if parameters.min_window_blocks < minimum:
         raise errors.InvalidTaskParameters(
-            f"min_window_blocks is {parameters.min_window_blocks}; at this bandwidth a watcher needs {minimum} (L1)"
+            f"min_window_blocks is {parameters.min_window_blocks}; at this bandwidth a watcher needs {minimum}"
         )
     retention = tasks.compute_retention_blocks(parameters, state.params.evidence_blocks)
     if retention > MAX_RETENTION_BLOCKS:

@@ -21,7 +21,7 @@ def check(state: State, call: Call, message: transaction_pb2.RegisterRole) -> No
     if stake_key(message.role, call.sender) in state.stakes:
         raise errors.AlreadyRegistered(f"this account is a {ROLE_NAMES[message.role]} already; use AddStake")
     if message.stake < (minimum := min_stake(state.params, message.role)):
-        raise errors.StakeTooLow(f"a {ROLE_NAMES[message.role]} stakes at least {minimum}")
+        raise errors.StakeTooLow(f"as {ROLE_NAMES[message.role]}, stake at least {minimum}")
     check_balance(state, call.sender, message.stake)
 
 

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -17,7 +18,7 @@ from rich.live import Live
 from optfl_cli.demo.live import LiveView, PlainView
 from optfl_cli.demo.plan import draw_plan
 from optfl_cli.demo.report import write_report
-from optfl_cli.demo.run import Demo, find_deviations
+from optfl_cli.demo.run import Demo, Interrupted, find_deviations
 from optfl_cli.demo.summary import build_summary
 from optfl_cli.errors import UserError
 from optfl_cli.options import PATH
@@ -50,6 +51,10 @@ def command(
     a validator beside each node, clients that train on handwritten digits, and a requester who pays.
     """
     plan = draw_plan(seed, rounds, clients, rule, None if honest else fraud)
+    if missing := [name for name in ("torch", "sklearn") if find_spec(name) is None]:
+        raise UserError(f"the demo's clients need {' and '.join(missing)}; pip install 'optimistic-fl[learning]'")
+    if not report.absolute().parent.is_dir() or report.is_dir():
+        raise UserError(f"--report {report} cannot be written: choose a file in a folder that exists")
     console = Console(stderr=as_json, highlight=False)
     with _open_home(keep) as home:
         say = partial(console.print, soft_wrap=True, markup=False)
@@ -71,14 +76,17 @@ def command(
 
 @contextlib.contextmanager
 def _open_home(keep: Path | None) -> Iterator[Path]:
-    """The folder of the demo's files: the user's, or one that goes away."""
+    """The folder of the demo's files: the user's, or one that goes away unless its logs are needed."""
     if keep is None:
         # A short path: the ledgers listen on Unix sockets in it.
         home = Path(tempfile.mkdtemp(prefix="optfl-"))
         try:
             yield home
-        finally:
-            shutil.rmtree(home, ignore_errors=True)
+        except UserError as error:
+            if isinstance(error, Interrupted):
+                shutil.rmtree(home, ignore_errors=True)
+            raise
+        shutil.rmtree(home, ignore_errors=True)
         return
     if keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
         raise UserError(f"--keep {keep} is not an empty folder; choose another one")

@@ -51,7 +51,7 @@ def draw_accuracy(history: History) -> Markup:
         parts.append(_text(format_accuracy(attempt.accuracy), x + 10, y + 4, class_="figure"))
     description = f"Test accuracy of {count(len(attempts), 'model')} in the order of submission. " + " ".join(
         f"The model of round {c.round} by {history.name(c.aggregator)} was a lie; "
-        f"{count(len(get_undone(history, c)), 'model')} were undone and round {c.round} was done again."
+        f"Undone with it: {count(len(get_undone(history, c)), 'model')}. Round {c.round} was done again."
         for c in reverts
     )
     top = 0 if reverts else _TOP - 16  # what tells of rollbacks is left out where there is none

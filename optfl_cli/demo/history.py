@@ -67,7 +67,8 @@ class History:
         before = self.view
         if before is not None and view.height < before.height:
             return  # of another node, which is behind
-        self.first_tokens = self.first_tokens or tokens
+        if self.view is None or self.view.task.status == state_pb2.TASK_STATUS_CREATED:
+            self.first_tokens = tokens  # until it runs, participants still register: their stakes are no gain or loss
         self.view, self.tokens = view, tokens
         news: list[HistoryEvent] = []
         if before is None:

@@ -11,9 +11,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from optfl_cli.cometbft import find_cometbft
 from optfl_cli.demo.plan import Plan
 from optfl_cli.demo.run import find_deviations
+from optfl_cli.ports import find_free_ports
 from support.federation import Federation, has_ended
+from support.node import call, wait_until
 from support.processes import find_processes
 
 pytestmark = [pytest.mark.localnet, pytest.mark.timeout(240)]
@@ -80,3 +83,26 @@ def test_an_operator_reads_the_ledger_by_commands(
 def test_every_role_worked_without_a_traceback(federation: Federation) -> None:
     for log in sorted((federation.setup.net.home / "logs").glob("*.log")):
         assert "Traceback" not in log.read_text(), log.name
+
+
+def test_a_stock_light_client_verifies_the_ledgers_state(federation: Federation, light_python: str) -> None:
+    command += ["--primary", node.rpc_url.replace("http", "tcp")]
+    command += ["--witnesses", other.rpc_url.replace("http", "tcp")]
+    node, other = federation.setup.net.nodes[:2]
+    port = find_free_ports(1)[0]
+    header = call(node.rpc_port, "commit", height="1")["signed_header"]
+    command = [find_cometbft(), "light", federation.setup.net.chain_id, "--laddr", f"tcp://127.0.0.1:{port}"]
+    command += ["--primary", node.rpc_url.replace("http", "tcp"), "--witnesses", other.rpc_url.replace("http", "tcp")]
+    command += ["--height", "1", "--hash", header["commit"]["block_id"]["hash"]]
+    command += ["--home-dir", federation.home / "light"]
+    federation.group.start("light", command, federation.home / "logs" / "light.log", tier=2)
+    wait_until(lambda: call(port, "status"))
+    address = next(address for address, name in federation.setup.names.items() if name == "requester")
+    for query in (("supply",), ("account", address.hex()), ("store", "tasks", (1).to_bytes(8, "big").hex())):
+        asked = [light_python, "-m", "optfl_cli", "query", *query, "--prove", "--node", f"http://127.0.0.1:{port}"]
+        done = subprocess.run(asked, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    asked = [light_python, "-m", "optfl_cli", "query", "account", "00" * 20, "--prove"]
+    done = subprocess.run([*asked, "--node", f"http://127.0.0.1:{port}"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr

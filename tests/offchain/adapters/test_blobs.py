@@ -193,6 +193,15 @@ def test_a_lying_replica_is_seen_through_in_puts_and_reads() -> None:
     asyncio.run(scenario())
 
 
+async def wait_for_links(blobs: ZenohBlobs, count: int) -> None:
+    """Return once `count` replicas are linked and have told the session what they answer."""
+    session = blobs._zenoh._session
+    async with asyncio.timeout(60.0):
+        while len(session.info.peers_zid()) < count:  # noqa: ASYNC110  # there is no event to wait for
+            await asyncio.sleep(0.01)  # Zenoh tells nobody of a new link
+        await blobs._transport.wait_for_any(REPLICA_ADDRESSES[:1])
+
+
 def test_an_impostor_among_the_replicas_cannot_stand_in_anothers_way() -> None:
     """A Byzantine replica declares the honest ones' keys. Both are asked, and what holds is taken."""
 
@@ -210,6 +219,7 @@ def test_an_impostor_among_the_replicas_cannot_stand_in_anothers_way() -> None:
             for service, port in zip(services[:3], ports[:3], strict=True):
                 await stack.enter_async_context(serving(service, port))
             blobs = await stack.enter_async_context(blobs_at(ports))
+            await wait_for_links(blobs, len(ports))  # with the impostor's alone, its refusal would be all there is
             certificate = await put(blobs)
             assert [signature.replica for signature in certificate.signatures] == [0, 1, 2]
             freeze(services)

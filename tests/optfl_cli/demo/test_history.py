@@ -150,3 +150,16 @@ def test_count(number: int, text: str) -> None:
 
 def test_format_tokens() -> None:
     assert format_tokens(1_234_567) == "1 234 567"
+
+
+def test_stakes_that_are_registered_before_the_task_runs_are_no_gain() -> None:
+    """What people are said to have had first is what they had when the task began, whenever the first look was."""
+    waiting, running = state_pb2.TaskView(height=1), state_pb2.TaskView(height=2)
+    waiting.task.status, running.task.status = state_pb2.TASK_STATUS_CREATED, state_pb2.TASK_STATUS_RUNNING
+    later = state_pb2.TaskView(height=3)
+    later.task.status = state_pb2.TASK_STATUS_RUNNING
+    history = History({})
+    for view in (waiting, running, later):
+        history.observe(view, state_pb2.TokenView(height=view.height))
+    assert history.first_tokens is not None
+    assert history.first_tokens.height == 2
