@@ -67,6 +67,22 @@ def test_no_process_outlives_an_interrupted_demo(tmp_path: Path, number: signal.
         time.sleep(0.05)  # the kernel ends orphans; nothing announces that either
 
 
+def test_who_dies_before_the_task_runs_ends_the_demo_with_one_line(tmp_path: Path) -> None:
+    """Everybody is needed to begin; waiting for a client that is dead would never end."""
+    demo = start_demo(tmp_path)
+    config = str(tmp_path / "net" / "client3.toml")
+    deadline = time.monotonic() + BOUND_SECONDS
+    while not (found := find_processes(config)):
+        assert demo.poll() is None, demo.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)  # a process is awaited, which nothing announces
+    os.kill(int(found[0].partition(":")[0]), signal.SIGKILL)
+    _, err = demo.communicate(timeout=BOUND_SECONDS)
+    assert demo.returncode == 1
+    assert "client3 ended with SIGKILL" in err
+    assert not find_processes(str(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
