@@ -19,7 +19,7 @@ def validate(message: transaction_pb2.RegisterRole) -> None:
 def check(state: State, call: Call, message: transaction_pb2.RegisterRole) -> None:
     # An excluded account keeps its stake record for good, so it cannot come back by registering again.
     if stake_key(message.role, call.sender) in state.stakes:
-        raise errors.AlreadyRegistered(f"this account is a {ROLE_NAMES[message.role]} already; use AddStake")
+        raise errors.AlreadyRegistered(f"registered as {ROLE_NAMES[message.role]} already; use AddStake")
     if message.stake < (minimum := min_stake(state.params, message.role)):
         raise errors.StakeTooLow(f"as {ROLE_NAMES[message.role]}, stake at least {minimum}")
     check_balance(state, call.sender, message.stake)

@@ -18,7 +18,7 @@ from optfl_cli.toml_files import format_dataclass
 BALANCE = 1_000_000_000
 STAKES = {"aggregator": 20_000_000, "replica": 2_000_000, "client": 200_000}
 CHUNK_VALUES = 512
-FRACTION_BITS = 14
+FRACTION_BITS = 14  # those of the digits task, written again: to import its module would load torch
 
 # Blocks, of about 0.3 s on an idle machine. A client on two busy cores may take a while for an epoch; a window gives
 # every validator the time to fetch and re-execute several times over.
