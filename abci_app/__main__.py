@@ -10,20 +10,21 @@ from pathlib import Path
 from types import FrameType
 
 from abci_app.application import Application
+from abci_app.beacon_file import BeaconFileError, BeaconSecret
 from abci_app.server import AddressError, Server, ServerFailed
-from abci_app.state_machine import GenesisError, StateMachine
+from abci_app.state_machine import FindPreimage, GenesisError, StateMachine, find_nothing
 from abci_app.store import Store, StoreError
 
 DATABASE_NAME = "ledger.db"
 
 
-def run(store: Store, ledger: StateMachine, address: str) -> None:
+def run(store: Store, ledger: StateMachine, address: str, find_preimage: FindPreimage = find_nothing) -> None:
     """Serve `ledger` over `store` until SIGTERM or SIGINT, and close the store; main thread only.
 
     Raises AddressError, StoreError, GenesisError, and ServerFailed for a bug.
     """
     try:
-        server = Server(address, Application(store, ledger).answer)
+        server = Server(address, Application(store, ledger, find_preimage).answer)
 
         def stop(signal_number: int, frame: FrameType | None) -> None:
             server.stop()
@@ -44,14 +45,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="abci_app", description="The ledger of one node, for its CometBFT.")
     parser.add_argument("--home", type=Path, required=True, help="folder of the database; made if it is not there")
     parser.add_argument("--address", required=True, help="unix:///path/to/socket or tcp://127.0.0.1:port")
+    parser.add_argument("--beacon", type=Path, help="secret of its hash chains; without, it reveals nothing")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
     from abci_app import ledger  # after the arguments: a wrong one is answered at once
 
     try:
-        run(Store(arguments.home / DATABASE_NAME), ledger, arguments.address)
-    except (AddressError, StoreError, GenesisError) as error:
+        find_preimage = find_nothing if arguments.beacon is None else BeaconSecret(arguments.beacon).find_preimage
+        run(Store(arguments.home / DATABASE_NAME), ledger, arguments.address, find_preimage)
+    except (AddressError, BeaconFileError, StoreError, GenesisError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -14,12 +14,14 @@ from abci_app.overlay import Overlay
 from abci_app.state_machine import (
     Block,
     Event,
+    FindPreimage,
     GenesisError,
     Misbehavior,
     MisbehaviorKind,
     StateMachine,
     ValidatorUpdate,
     compute_block_bytes,
+    find_nothing,
 )
 from abci_app.store import Store, Version
 from abci_app.wire import abci_pb2
@@ -30,6 +32,9 @@ APP_VERSION = 1
 
 CODESPACE = "abci_app"
 """Of the codes from 101 on. A state machine's own codes have none, and are below 100."""
+
+MAX_KEPT_ANSWERS, MAX_KEPT_QUESTION_BYTES = 64, 64
+"""Answers to queries of one height, enough for the views that many ask for; and how long a question may be for that."""
 
 _STORE_PATH = re.compile(r"/store/([^/]+)/key")
 
@@ -44,12 +49,14 @@ class Application:
     Any exception is a bug, a failing disk or an unusable genesis file: the state in memory must not be used after it.
     """
 
-    def __init__(self, store: Store, ledger: StateMachine) -> None:
+    def __init__(self, store: Store, ledger: StateMachine, find_preimage: FindPreimage = find_nothing) -> None:
         self._store = store
         self._ledger = ledger
+        self._find_preimage = find_preimage
         self._genesis: Version | None = None  # from InitChain until the first Commit, which brings it to the disk
         self._pending: Version | None = None  # from FinalizeBlock until Commit
         self._mempool = Overlay(store.state)
+        self._answers: dict[tuple[str, bytes, int], tuple[int, bytes]] = {}  # to queries, since the last Commit
 
     def answer(self, request: abci_pb2.Request) -> abci_pb2.Response:
         """Any request but Echo and Flush, which are the server's."""
@@ -128,14 +135,16 @@ class Application:
         )
 
     def prepare_proposal(self, request: abci_pb2.RequestPrepareProposal) -> abci_pb2.ResponsePrepareProposal:
-        txs = self._ledger.prepare_proposal(self._latest.state, list(request.txs), request.max_tx_bytes)
+        txs = self._ledger.prepare_proposal(
+            self._latest.state, list(request.txs), request.max_tx_bytes, request.proposer_address, self._find_preimage
+        )
         size_bytes = sum(compute_block_bytes(tx) for tx in txs)
         if size_bytes > request.max_tx_bytes:
             raise UnexpectedCall(f"the ledger proposes {size_bytes} bytes where a block has {request.max_tx_bytes}")
         return abci_pb2.ResponsePrepareProposal(txs=txs)
 
     def process_proposal(self, request: abci_pb2.RequestProcessProposal) -> abci_pb2.ResponseProcessProposal:
-        is_honest = self._ledger.process_proposal(self._latest.state, list(request.txs))
+        is_honest = self._ledger.process_proposal(self._latest.state, list(request.txs), request.proposer_address)
         response = abci_pb2.ResponseProcessProposal
         return response(status=response.ACCEPT if is_honest else response.REJECT)
 
@@ -180,6 +189,7 @@ class Application:
         self._store.commit([self._genesis, self._pending] if self._genesis else [self._pending])
         self._genesis = self._pending = None
         self._mempool = Overlay(self._store.state)
+        self._answers.clear()
         return abci_pb2.ResponseCommit()
 
     def query(self, request: abci_pb2.RequestQuery) -> abci_pb2.ResponseQuery:
@@ -203,7 +213,7 @@ class Application:
                 query_codes.HEIGHT_PRUNED, f"height {height} is not kept; the oldest is {self._store.oldest_height}"
             )
         if store_path is None:
-            code, value = self._ledger.query(state, request.path, request.data, height)
+            code, value = self._query_ledger(state, request.path, request.data, height)
             if code:
                 return abci_pb2.ResponseQuery(code=code, log=value.decode(errors="replace"), height=height)
             return abci_pb2.ResponseQuery(key=request.data, value=value, height=height)
@@ -218,6 +228,17 @@ class Application:
             height=height,
             proof_ops=_encode_proofs([of_key, of_store]) if request.prove else None,
         )
+
+    def _query_ledger(self, state: MerkleState, path: str, data: bytes, height: int) -> tuple[int, bytes]:
+        """Every role asks the same at every block: an answer is computed once."""
+        if len(path) + len(data) > MAX_KEPT_QUESTION_BYTES:
+            return self._ledger.query(state, path, data, height)
+        asked = (path, data, height)
+        if asked not in self._answers:
+            if len(self._answers) == MAX_KEPT_ANSWERS:
+                self._answers.clear()
+            self._answers[asked] = self._ledger.query(state, path, data, height)
+        return self._answers[asked]
 
     @property
     def _latest(self) -> Version:

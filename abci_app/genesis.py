@@ -2,7 +2,8 @@
 
     {"params":     {<field of Params>: int, …},                                    omitted fields have their default
      "accounts":   [{"address": hex, "balance": int}, …],
-     "validators": [{"operator_public_key": hex, "consensus_key": hex, "stake": int}, …]}
+     "validators": [{"operator_public_key": hex, "consensus_key": hex, "stake": int,
+                     "beacon_anchor": hex}, …]}                                 the end of a hash chain; may be omitted
 
 Stake comes on top of the operator's balance. The validators must be those of the genesis file itself.
 """
@@ -18,6 +19,7 @@ from abci_app.state import State
 from abci_app.state.invariants import count_all_tokens
 from abci_app.state.keyspace import stake_key
 from abci_app.state_machine import MAX_VALIDATORS_POWER, GenesisError, Stores, ValidatorUpdate
+from optfl.beacon import VALUE_BYTES
 from optfl.keys import ADDRESS_BYTES, PUBLIC_KEY_BYTES, address_of
 from optfl.wire import state_pb2, transaction_pb2
 
@@ -44,6 +46,8 @@ DEFAULT_PARAMS: dict[str, int] = {
     "max_proof_operations": 1 << 24,
     "max_proofs_per_block": 4,
     "min_task_escrow": 50_000,
+    "late_slash_percent": 1,
+    "exclusion_blocks": 200,
 }
 
 
@@ -113,7 +117,7 @@ def _read_params(given: Any, chain_id: str) -> state_pb2.Params:
     for name in ("block_time_ms", "validator_stake_unit", "min_validators", "max_proofs_per_block"):
         if values[name] == 0:
             raise GenesisError(f"app_state.params.{name} is 0; use at least 1")
-    for name in ("fraud_slash_percent", "equivocation_slash_percent"):
+    for name in ("fraud_slash_percent", "equivocation_slash_percent", "late_slash_percent"):
         if values[name] > 100:
             raise GenesisError(f"app_state.params.{name} is {values[name]}; use at most 100")
     if values["burned_percent"] + values["compensation_percent"] + values["reporter_percent"] > 100:
@@ -137,7 +141,10 @@ def _add_validator(state: State, entry: Any, where: str) -> None:
         amount=_read_int(entry, "stake", where),
     )
     state.stakes.put(stake_key(transaction_pb2.ROLE_VALIDATOR, operator), stake)
-    state.validators.put(operator, state_pb2.Validator(operator=operator, consensus_key=consensus_key))
+    anchor = _read_hex(entry, "beacon_anchor", VALUE_BYTES, where) if "beacon_anchor" in entry else b""
+    state.validators.put(
+        operator, state_pb2.Validator(operator=operator, consensus_key=consensus_key, beacon_tip=anchor)
+    )
 
 
 def _read_list(document: Mapping[str, Any], name: str) -> list[Any]:

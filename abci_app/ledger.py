@@ -29,7 +29,8 @@ def apply_block(stores: Stores, block: Block) -> BlockResults:
     state = State(stores)
     context = process_block_begin(state, block)
     begin_events = state.take_events()
-    results = [process_transaction(state, context, tx) for tx in block.transactions]
+    results = [TxResult()] if context.is_revealed else []
+    results += [process_transaction(state, context, tx) for tx in block.transactions[len(results) :]]
     for step in STEPS:
         step(state, context)
     validator_updates = process_validator_updates(state)

@@ -7,15 +7,27 @@ from collections.abc import Sequence
 
 from abci_app.envelope import charge_fee, check_envelope
 from abci_app.state import State, tokens
-from abci_app.state_machine import Changes, Stores, TxResult, compute_block_bytes
+from abci_app.state.beacons import get_proposer, is_next_reveal
+from abci_app.state_machine import Changes, FindPreimage, Stores, TxResult, compute_block_bytes
 from abci_app.transitions import TRANSITIONS, Call, submit_fraud_proof
 from abci_app.transitions.call import BlockContext, Conviction
 from abci_app.transitions.fields import check_balance
 from optfl.errors import NotConvictable, Rejection, TooManyProofs
-from optfl.transactions import SignedTransaction, decode_transaction
+from optfl.transactions import SignedTransaction, decode_reveal, decode_transaction, encode_reveal
 from optfl.wire import state_pb2
 
 PROOF_KIND = "submit_fraud_proof"
+# Kinds with a deadline at which somebody is late, unheard or unpunished: no paid junk may crowd them out (L2).
+LANE_KINDS = (
+    "submit_aggregate",
+    "submit_certified_aggregate",
+    "open_challenge",
+    "commit_vote",
+    "reveal_vote",
+    "submit_equivocation",
+    "demand_blob",
+    "answer_demand",
+)
 
 
 def check_tx(stores: Stores, tx: bytes) -> tuple[TxResult, Changes]:
@@ -31,11 +43,17 @@ def check_tx(stores: Stores, tx: bytes) -> tuple[TxResult, Changes]:
     return TxResult(), state.collect_changes()
 
 
-def prepare_proposal(stores: Stores, txs: Sequence[bytes], max_bytes: int) -> list[bytes]:
-    """The transactions of our own proposal: fraud proofs first, so that no amount of paid junk crowds them out (L2)."""
+def prepare_proposal(
+    stores: Stores, txs: Sequence[bytes], max_bytes: int, proposer_address: bytes, find_preimage: FindPreimage
+) -> list[bytes]:
+    """The transactions of our own proposal: our reveal, proofs, disputes; no paid junk crowds these out (L2)."""
     proposal = _Proposal(State(stores))
     chosen: list[bytes] = []
     room = max_bytes
+    reveal = _build_reveal(State(stores), proposer_address, find_preimage)
+    if reveal is not None and compute_block_bytes(reveal) <= room:
+        chosen.append(reveal)
+        room -= compute_block_bytes(reveal)
     for tx, signed in _order_disputes_first(State(stores), txs):
         size = compute_block_bytes(tx)
         if size > room:
@@ -49,15 +67,28 @@ def prepare_proposal(stores: Stores, txs: Sequence[bytes], max_bytes: int) -> li
     return chosen
 
 
-def process_proposal(stores: Stores, txs: Sequence[bytes]) -> bool:
-    """Whether `prepare_proposal` of an honest node on the same state could have chosen these."""
+def process_proposal(stores: Stores, txs: Sequence[bytes], proposer_address: bytes) -> bool:
+    """Whether `prepare_proposal` of an honest node on the same state could have chosen these.
+
+    A missing reveal is no reason to refuse: the operator may have lost its secret, and goes without the fees for it.
+    """
     proposal = _Proposal(State(stores))
+    reveal = decode_reveal(txs[0]) if txs else None
+    if reveal is not None and not is_next_reveal(get_proposer(State(stores), proposer_address), reveal):
+        return False
     try:
-        for tx in txs:
+        for tx in txs[1:] if reveal is not None else txs:
             proposal.add(decode_transaction(tx))
     except Rejection:
         return False
     return True
+
+
+def _build_reveal(state: State, proposer_address: bytes, find_preimage: FindPreimage) -> bytes | None:
+    """What our own block begins with, if we are a validator with an anchor in force and have the secret under it."""
+    proposer = get_proposer(state, proposer_address)
+    preimage = None if proposer is None else find_preimage(proposer.beacon_tip)
+    return None if proposer is None or preimage is None else encode_reveal(proposer.operator, preimage)
 
 
 class _Proposal:
@@ -110,9 +141,10 @@ def _judge_proof(state: State, signed: SignedTransaction) -> Conviction | None:
 
 
 def _order_disputes_first(state: State, txs: Sequence[bytes]) -> list[tuple[bytes, SignedTransaction]]:
-    """Decoded transactions; first the proofs that convict, each behind what its sender sent before it, then the others.
+    """Decoded transactions: first the proofs that convict, then what disputes wait for, then the others.
 
-    Senders with less before their proof come first: nobody's junk with a proof behind it delays another's proof.
+    Each stands behind what its sender sent before it. Senders with less before theirs come first: nobody's junk with a
+    proof or a vote behind it delays another's.
     """
     decoded = []
     for tx in txs:
@@ -120,13 +152,26 @@ def _order_disputes_first(state: State, txs: Sequence[bytes]) -> list[tuple[byte
             decoded.append((tx, decode_transaction(tx)))
         except Rejection:
             continue  # an honest proposer includes nothing that cannot be charged
-    last_proof = {signed.sender: i for i, (_, signed) in enumerate(decoded) if _is_convicting(state, signed)}
-    first = [pair for i, pair in enumerate(decoded) if i <= last_proof.get(pair[1].sender, -1)]
-    rest = [pair for i, pair in enumerate(decoded) if i > last_proof.get(pair[1].sender, -1)]
-    ahead = Counter[bytes]()  # by sender, bytes that are no proof
-    for tx, signed in first:
-        ahead[signed.sender] += len(tx) * (signed.kind != PROOF_KIND)
-    return sorted(first, key=lambda pair: ahead[pair[1].sender]) + rest
+    proofs = [i for i, (_, signed) in enumerate(decoded) if _is_convicting(state, signed)]
+    lane = _find_lane(state, [signed for _, signed in decoded])
+    last_proof = {decoded[i][1].sender: i for i in proofs}
+    last_in_lane = {decoded[i][1].sender: i for i in lane}
+    ranks: tuple[list[int], list[int], list[int]] = ([], [], [])
+    for i, (_, signed) in enumerate(decoded):
+        if i <= last_proof.get(signed.sender, -1):
+            ranks[0].append(i)
+        else:
+            ranks[1 if i <= last_in_lane.get(signed.sender, -1) else 2].append(i)
+    is_urgent = [signed.kind == PROOF_KIND for _, signed in decoded]
+    for i in lane:
+        is_urgent[i] = True
+    ordered = []
+    for rank in ranks[:2]:
+        ahead = Counter[bytes]()  # by sender, bytes of what is not urgent
+        for i in rank:
+            ahead[decoded[i][1].sender] += len(decoded[i][0]) * (not is_urgent[i])
+        ordered += sorted(rank, key=lambda i: ahead[decoded[i][1].sender])
+    return [decoded[i] for i in ordered + ranks[2]]
 
 
 def _is_convicting(state: State, signed: SignedTransaction) -> bool:
@@ -136,3 +181,31 @@ def _is_convicting(state: State, signed: SignedTransaction) -> bool:
         return _judge_proof(state, signed) is not None
     except Rejection:
         return False
+
+
+def _find_lane(state: State, txs: Sequence[SignedTransaction]) -> list[int]:
+    """Indices of what disputes wait for and what would be accepted now: one for each sender, kind and subject.
+
+    So junk costs a check at most, and nobody fills the lane with what only the first of can succeed.
+    """
+    found: list[int] = []
+    tried: dict[tuple[bytes, str, tuple[int, ...]], int] = {}
+    for i, signed in enumerate(txs):
+        if signed.kind not in LANE_KINDS:
+            continue
+        message = getattr(signed.body, signed.kind)
+        subject = tuple(getattr(message, field, 0) for field in ("task_id", "round", "attempt_id"))
+        if tried.setdefault((signed.sender, signed.kind, subject), i) == i and _would_succeed(state, signed):
+            found.append(i)
+    return found
+
+
+def _would_succeed(state: State, signed: SignedTransaction) -> bool:
+    transition, message = TRANSITIONS[signed.kind], getattr(signed.body, signed.kind)
+    call = Call(signed.sender, signed.public_key, BlockContext(height=state.chain.height + 1, beacon=b""))
+    try:
+        transition.validate(message)
+        transition.check(state, call, message)
+    except Rejection:
+        return False
+    return True

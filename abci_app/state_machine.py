@@ -7,7 +7,7 @@ shell (`abci_app.application`) never sees what a transaction means.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -16,6 +16,15 @@ Stores = Mapping[str, Mapping[bytes, bytes]]
 
 Changes = dict[str, dict[bytes, bytes | None]]
 """What to write: values by store name and key, where None deletes. A key that is not there may be deleted."""
+
+FindPreimage = Callable[[bytes], bytes | None]
+"""The only secret of a node: from a value of its own hash chain to the one that hashes to it. None: not its own."""
+
+
+def find_nothing(tip: bytes) -> bytes | None:
+    """What a node knows that has no hash chain."""
+    return None
+
 
 MAX_VALIDATORS_POWER = (2**63 - 1) // 8
 """CometBFT refuses a set with a greater total power (types/validator_set.go, MaxTotalVotingPower)."""
@@ -117,12 +126,22 @@ class StateMachine(Protocol):
         """
         ...
 
-    def prepare_proposal(self, stores: Stores, txs: Sequence[bytes], max_bytes: int) -> list[bytes]:
-        """Choose the transactions of a block; at most `max_bytes` by `compute_block_bytes`."""
+    def prepare_proposal(
+        self,
+        stores: Stores,
+        txs: Sequence[bytes],
+        max_bytes: int,
+        proposer_address: bytes,
+        find_preimage: FindPreimage,
+    ) -> list[bytes]:
+        """Choose the transactions of our own block; at most `max_bytes` by `compute_block_bytes`.
+
+        `proposer_address` is that of this node's consensus key. Transactions may be added that are in no mempool.
+        """
         ...
 
-    def process_proposal(self, stores: Stores, txs: Sequence[bytes]) -> bool:
-        """Whether an honest proposer could have made this block."""
+    def process_proposal(self, stores: Stores, txs: Sequence[bytes], proposer_address: bytes) -> bool:
+        """Whether an honest proposer with this consensus key could have made this block."""
         ...
 
     def query(self, stores: Stores, path: str, data: bytes, height: int) -> tuple[int, bytes]:

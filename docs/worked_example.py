@@ -17,11 +17,13 @@ from offchain.adapters.session import key_expression
 from offchain.storage.protocol import digest_put
 from optfl import keys, merkle, tasks
 from optfl.aggregation import aggregate
+from optfl.ballots import encode_ballot, sign_ballot
+from optfl.beacon import HashChain, compute_beacon, compute_tip, encode_withheld
 from optfl.certificates import Statement, build_certificate, encode_receipt, sign_receipt
 from optfl.fees import compute_fee
 from optfl.fraud import build_output_proof, is_fraud
 from optfl.rules import parse_rule
-from optfl.transactions import sign_transaction
+from optfl.transactions import encode_reveal, sign_transaction
 from optfl.vectors import ChunkedVector
 from optfl.wire import state_pb2, transaction_pb2
 
@@ -55,7 +57,8 @@ def main() -> None:
         name="example", rule="median()", length=20, chunk_values=16, fraction_bits=8, rounds=3, clients_per_round=4,
         min_updates=3, max_weight=100, training_blocks=20, aggregation_blocks=10, min_window_blocks=6,
         window_factor_percent=200, max_attempts=3, pause_blocks=50, bandwidth_bytes_per_second=1_000_000,
-        aggregator_reward=1000, client_reward=100, validator_reward=50, replica_reward=40,
+        aggregator_reward=1000, client_reward=100, validator_reward=50, replica_reward=40, vote_commit_blocks=6,
+        vote_reveal_blocks=5, demand_blocks=6, min_round_blocks=5, challenge_bond=100_000, demand_bond=10_000,
         aggregators=[make_key("aggregator0").address], clients=[client.address for client in clients],
         replicas=[replica.address for replica in replicas],
     )  # fmt: skip
@@ -131,10 +134,28 @@ def main() -> None:
         order = [client.address for client in clients]
         show(about, ", ".join(f"client{order.index(address)}" for address in drawn))
 
+    print("# a hash chain of 1000 reveals, and a ballot")
+    secret = make_key("beacon").seed
+    chain = HashChain(secret, 1000)
+    preimage = chain.get_preimage(chain.anchor) or b""
+    show("secret v_0", secret)
+    show("v_1", compute_tip(secret))
+    show("anchor v_1000", chain.anchor)
+    show("first reveal", encode_reveal(operator.address, preimage))
+    show("beacon with it", compute_beacon(beacon, preimage))
+    show("beacon of 2, withheld", compute_beacon(beacon, encode_withheld(2)))
+    ballot = transaction_pb2.Ballot(
+        chain_id=CHAIN_ID, task_id=1, round=1, kind=transaction_pb2.BALLOT_KIND_AGGREGATE, digest=model.root
+    )
+    show("ballot of aggregator0", encode_ballot(ballot))
+    show("its signature", sign_ballot(make_key("aggregator0"), ballot))
+
     print("# what follows from the parameters")
     show("escrow", tasks.compute_escrow(parameters))
     show("least min_window_blocks", tasks.compute_min_window_blocks(parameters, DEFAULT_PARAMS["block_time_ms"]))
     show("window after 4 blocks", tasks.compute_window_blocks(parameters, 4))
+    show("open_blocks", tasks.compute_open_blocks(parameters))
+    show("2.5 L (K r + a)", tasks.compute_required_stake(parameters))
     show("retention_blocks", tasks.compute_retention_blocks(parameters, DEFAULT_PARAMS["evidence_blocks"]))
     show("bound on proof bytes", tasks.compute_proof_bytes(parameters))
 

@@ -1,4 +1,4 @@
-"""What a role sees of the world: a ledger, blob storage and a trainer.
+"""What a role sees of the world: a ledger, blob storage, ballots, its own journal, and a trainer.
 
 The roles in `offchain.roles` are written against these and nothing else, so that the same code runs over CometBFT and
 Zenoh (`offchain.adapters`) and, under a virtual clock, in memory (`optfl_sim`).
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,10 @@ class LedgerUnavailable(Exception):
 
 class BlobUnavailable(Exception):
     """No replica that answers has the blob, or too few receipts came back. Transient: a role tries again."""
+
+
+class JournalError(Exception):
+    """The journal cannot be read or written. For the operator: to go on without it could mean to vote twice."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,14 @@ class Ledger(Protocol):
         """Everything about a task, consistent at one height; None if there is no such task."""
         ...
 
+    async def list_tasks(self) -> Sequence[state_pb2.Task]:
+        """All tasks, ascending by id."""
+        ...
+
+    async def get_stakes(self, address: bytes) -> Sequence[state_pb2.Stake]:
+        """What an account has at stake, one for each of its roles; empty for an unknown one."""
+        ...
+
     async def submit(self, body: transaction_pb2.Body) -> TransactionResult:
         """Complete `body` (chain, sequence, fee, expiry), sign, send; return once it is in a block or refused for good.
 
@@ -82,7 +94,10 @@ class Blobs(Protocol):
         ...
 
     async def get(self, task_id: int, shape: Shape, vector_id: bytes, replicas: Sequence[bytes]) -> bytes:
-        """Fetch a whole vector, check it against its id; try every one of `replicas` before raising BlobUnavailable."""
+        """Fetch a whole vector, check it against its id; try every one of `replicas` before raising BlobUnavailable.
+
+        They may be any accounts that serve it: the task's replicas, holders of a demanded blob, its author.
+        """
         ...
 
     async def get_chunk(
@@ -90,6 +105,61 @@ class Blobs(Protocol):
     ) -> Opening:
         """Fetch one chunk with its path and check it against `root`; raises BlobUnavailable."""
         ...
+
+    async def offer(self, task_id: int, shape: Shape, vector_id: bytes, data: bytes) -> None:
+        """Serve these bytes from now on to whoever asks this account for them, while its process lives.
+
+        Memory is bounded: what was offered longest ago goes first. Offering again what is offered keeps it.
+        """
+        ...
+
+
+class SignedDigest(NamedTuple):
+    """What a member answered to a ballot's question. Unverified."""
+
+    member: bytes  # address
+    digest: bytes
+    signature: bytes
+
+
+class Ballots(Protocol):
+    """Ballots of signer sets, exchanged among their members outside the ledger."""
+
+    async def publish(self, ballot: transaction_pb2.Ballot, signature: bytes) -> None:
+        """Hand this account's `ballot` to whoever asks from now on, while its process lives."""
+        ...
+
+    async def collect(self, question: transaction_pb2.Ballot, members: Sequence[bytes]) -> list[SignedDigest]:
+        """Ask all `members` at once for their ballots on `question`, which has no digest; what came back in time.
+
+        In the order of `members`, at most one each, unverified. This account's own is among them if it is published.
+        """
+        ...
+
+
+class VoteJournal(Protocol):
+    """What this account has signed, so that it never signs something else after a crash."""
+
+    def get(self, name: str) -> bytes | None:
+        """What is journalled under `name`."""
+        ...
+
+    def put(self, name: str, value: bytes) -> None:
+        """Journal `value`, durably before this returns: sign only then. The same value again changes nothing.
+
+        Raises ValueError if another value stands under `name`; JournalError if the disk does not take it.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Connections:
+    """The world as one account reaches it."""
+
+    ledger: Ledger
+    blobs: Blobs
+    ballots: Ballots
+    journal: VoteJournal
 
 
 class Trainer(Protocol):

@@ -102,6 +102,12 @@ class ExpiryTooFar(Rejection):
     code = 12
 
 
+class MisplacedReveal(Rejection):
+    """A reveal that is not the proposer's next one, or not the first transaction of its block."""
+
+    code = 13
+
+
 # 20..39: accounts, stakes, roles.
 
 
@@ -165,6 +171,24 @@ class TooFewValidators(Rejection):
     code = 29
 
 
+class NotExcluded(Rejection):
+    """The account is not excluded for a time: there is nothing to come back from."""
+
+    code = 30
+
+
+class ExclusionNotOver(Rejection):
+    """The time of the exclusion is not over."""
+
+    code = 31
+
+
+class BeaconPending(Rejection):
+    """A new anchor of the hash chain is not in force yet."""
+
+    code = 32
+
+
 # 40..59: tasks.
 
 
@@ -214,6 +238,24 @@ class TooFewParticipants(Rejection):
     """Not enough registered participants to start."""
 
     code = 47
+
+
+class AlreadyJoined(Rejection):
+    """The aggregator has joined the task."""
+
+    code = 48
+
+
+class NotInvited(Rejection):
+    """The account is not among the task's aggregators."""
+
+    code = 49
+
+
+class TaskFull(Rejection):
+    """As many aggregators as a task may have have joined it."""
+
+    code = 50
 
 
 # 60..79: rounds.
@@ -273,6 +315,30 @@ class NotYourTurn(Rejection):
     code = 68
 
 
+class WrongMode(Rejection):
+    """The task's mode makes models in another way."""
+
+    code = 69
+
+
+class BadBallots(Rejection):
+    """The signatures do not show that enough members computed this model."""
+
+    code = 70
+
+
+class BadAudit(Rejection):
+    """The opening is not the chunk that the beacon drew."""
+
+    code = 71
+
+
+class AlreadyAnswered(Rejection):
+    """The audit or demand is answered."""
+
+    code = 72
+
+
 # 80..99: disputes.
 
 
@@ -298,3 +364,87 @@ class TooManyProofs(Rejection):
     """The block has as many fraud proofs as it may."""
 
     code = 83
+
+
+class NotProvable(Rejection):
+    """Attempts of a float task are judged by votes: no re-execution is exact."""
+
+    code = 84
+
+
+class AlreadyChallenged(Rejection):
+    """The attempt was voted on, or the sender has joined its challenge."""
+
+    code = 85
+
+
+class WindowOver(Rejection):
+    """The attempt's challenge window is over."""
+
+    code = 86
+
+
+class UnknownChallenge(Rejection):
+    """The attempt is not challenged."""
+
+    code = 87
+
+
+class NotVoter(Rejection):
+    """The account was no validator when this began."""
+
+    code = 88
+
+
+class AlreadyVoted(Rejection):
+    """The vote is committed or revealed and cannot be replaced."""
+
+    code = 89
+
+
+class WrongVotePhase(Rejection):
+    """The challenge is not in the phase that this needs."""
+
+    code = 90
+
+
+class BadReveal(Rejection):
+    """The vote is not what was committed to, or not of the kind that the task takes."""
+
+    code = 91
+
+
+class TooManyChallengers(Rejection):
+    """The challenge has as many challengers as it may."""
+
+    code = 92
+
+
+class UnknownDemand(Rejection):
+    """Nobody demands this blob."""
+
+    code = 93
+
+
+class AlreadyDemanded(Rejection):
+    """The blob was demanded in this turn or of this attempt."""
+
+    code = 94
+
+
+class BadDemand(Rejection):
+    """These blobs cannot be demanded now, or not by this account."""
+
+    code = 95
+
+
+class NotEquivocation(Rejection):
+    """The two ballots are not two contradicting statements of one member."""
+
+    code = 96
+
+
+class AlreadyPunished(Rejection):
+    """The offence is punished."""
+
+    code = 97

@@ -25,11 +25,20 @@ def build_output_proof(
     chunk: int, updates: Sequence[ChunkedVector], base: ChunkedVector, claimed: ChunkedVector
 ) -> transaction_pb2.OutputProof:
     """Proof about `chunk` of `claimed`; `updates` in the order of the attempt's inputs."""
+    return encode_output_proof(
+        chunk, [update.opening(chunk) for update in updates], base.opening(chunk), claimed.opening(chunk)
+    )
+
+
+def encode_output_proof(
+    chunk: int, updates: Sequence[Opening], base: Opening, claimed: Opening
+) -> transaction_pb2.OutputProof:
+    """Proof about `chunk` by its openings alone: whoever samples chunks never has the whole vectors."""
     return transaction_pb2.OutputProof(
         chunk=chunk,
-        updates=[_encode_opening(update.opening(chunk)) for update in updates],
-        base=_encode_opening(base.opening(chunk)),
-        claimed=_encode_opening(claimed.opening(chunk)),
+        updates=[_encode_opening(update) for update in updates],
+        base=_encode_opening(base),
+        claimed=_encode_opening(claimed),
     )
 
 

@@ -16,6 +16,7 @@ TRANSACTION_DOMAIN = b"optfl/transaction/v1"
 RECEIPT_DOMAIN = b"optfl/receipt/v1"
 PUT_DOMAIN = b"optfl/put/v1"
 POSSESSION_DOMAIN = b"optfl/possession/v1"
+BALLOT_DOMAIN = b"optfl/ballot/v1"
 
 
 def address_of(public_key: bytes) -> bytes:

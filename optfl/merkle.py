@@ -21,6 +21,17 @@ def hash_leaf(data: bytes) -> bytes:
     return hashlib.sha256(b"\x00" + data).digest()
 
 
+def hash_leaves(data: bytes, leaf_bytes: int) -> list[bytes]:
+    """`hash_leaf` of each `leaf_bytes` of `data`, of what is left for the last one. A tight loop: vectors are long."""
+    view, sha256 = memoryview(data), hashlib.sha256
+    hashes = []
+    for start in range(0, len(data), leaf_bytes):
+        leaf = sha256(b"\x00")
+        leaf.update(view[start : start + leaf_bytes])
+        hashes.append(leaf.digest())
+    return hashes
+
+
 def hash_node(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 
 from optfl import certificates
@@ -13,6 +14,45 @@ from optfl.wire import state_pb2, transaction_pb2
 _OPENING_OVERHEAD_BYTES = 32
 _PATH_ENTRY_BYTES = 34
 _ENVELOPE_BYTES = 512
+_PLUGIN = re.compile(r"float\(([a-z][a-z0-9_]{0,31})\)")
+
+
+MODEL_BLOB = (1 << 32) - 1  # names an attempt's model where a number names one of its updates
+MAX_RESTARTS = 3  # of a turn, after demanded blobs were found or struck: a lazy aggregator cannot buy time for ever
+MAX_LIVE_ROUNDS = 256  # of a task: rounds that are dropped cost nobody anything, but each is kept until it settles
+
+DISPUTE_DEFAULTS: dict[str, int] = {
+    "min_safety_percent": 10,
+    "vote_reveal_blocks": 5,
+    "min_round_blocks": 1,
+    "challenge_bond": 100_000,
+    "demand_bond": 10_000,
+}
+"""What `fill_defaults` sets, beside what follows from the window."""
+
+
+def fill_defaults(parameters: transaction_pb2.TaskParameters) -> None:
+    """Set the numbers of disputes that are 0 to what suits most tasks: a sender's help, the ledger fills in nothing."""
+    from_window = {"vote_commit_blocks": parameters.min_window_blocks, "demand_blocks": parameters.min_window_blocks}
+    for field, value in {**DISPUTE_DEFAULTS, **from_window}.items():
+        if getattr(parameters, field) == 0:
+            setattr(parameters, field, value)
+
+
+def parse_plugin(rule: str) -> str | None:
+    """The name in "float(name)", the rule of a float task; None where it is no such name."""
+    match = _PLUGIN.fullmatch(rule)
+    return None if match is None else match.group(1)
+
+
+def authors_of(attempt: state_pb2.Attempt) -> list[bytes]:
+    """Who answers for an attempt: its aggregator, or its signers; nobody for a round that was dropped."""
+    return [attempt.aggregator] if attempt.aggregator else list(attempt.signers)
+
+
+def compute_signers_needed(aggregators: int) -> int:
+    """Mode quorum: f+1 equal signatures, of which one is honest, of 2f+1 aggregators.  # seed 002"""
+    return (aggregators - 1) // 2 + 1
 
 
 def update_shape(parameters: transaction_pb2.TaskParameters) -> Shape:
@@ -56,12 +96,47 @@ def compute_min_window_blocks(parameters: transaction_pb2.TaskParameters, block_
     return -(-fetch_ms // block_time_ms) + 2
 
 
+def compute_vote_blocks(parameters: transaction_pb2.TaskParameters) -> int:
+    return parameters.vote_commit_blocks + parameters.vote_reveal_blocks
+
+
+def compute_dispute_blocks(parameters: transaction_pb2.TaskParameters) -> int:
+    """Blocks for which an attempt may stay open beyond its window, at most.
+
+    A demand may come as the window closes, and prolongs it once its blobs are found; a challenge may come then.
+    """
+    return parameters.demand_blocks + parameters.min_window_blocks + compute_vote_blocks(parameters)
+
+
+def compute_open_blocks(parameters: transaction_pb2.TaskParameters) -> int:
+    """Blocks for which an attempt is open, at most."""
+    return compute_window_blocks(parameters, parameters.aggregation_blocks) + compute_dispute_blocks(parameters)
+
+
+def compute_turn_blocks(parameters: transaction_pb2.TaskParameters) -> int:
+    """Blocks from the start of a turn until nothing of its attempt is open any more, at most."""
+    # One more than those counted: when the base itself was demanded, as the model of another attempt.
+    restarts = (MAX_RESTARTS + 1) * (parameters.demand_blocks + parameters.aggregation_blocks)
+    return parameters.aggregation_blocks + restarts + compute_open_blocks(parameters)
+
+
+def compute_required_stake(parameters: transaction_pb2.TaskParameters) -> int:
+    """What a lie in this task puts at stake, at least: shown as late as possible, it voids the work of L rounds.
+
+    2.5 · L · (K · client_reward + aggregator_reward), so that the 40 % of a slash that compensates pays for all of it
+    (A10, red team R5).
+    """
+    rounds = -(-compute_open_blocks(parameters) // parameters.min_round_blocks)
+    rounds = min(rounds, parameters.rounds - 1, MAX_LIVE_ROUNDS - 1)  # those after the lie itself
+    lost = parameters.clients_per_round * parameters.client_reward + parameters.aggregator_reward
+    return -(-5 * rounds * lost // 2)
+
+
 def compute_retention_blocks(parameters: transaction_pb2.TaskParameters, evidence_blocks: int) -> int:
     """Blocks for which a blob can still be evidence, from the height at which its certificate is included (I5)."""
-    window = compute_window_blocks(parameters, parameters.aggregation_blocks)
-    attempts = parameters.max_attempts * (parameters.aggregation_blocks + window)
+    attempts = parameters.max_attempts * compute_turn_blocks(parameters)
     # A model is also the base of the next round, whose commits and attempts come after its own.
-    return 2 * (parameters.training_blocks + attempts) + evidence_blocks
+    return 2 * (parameters.training_blocks + attempts) + parameters.min_round_blocks + evidence_blocks
 
 
 def compute_inputs_hash(inputs: Iterable[state_pb2.Input]) -> bytes:

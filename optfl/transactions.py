@@ -13,6 +13,7 @@ from optfl.wire import transaction_pb2
 _Message = TypeVar("_Message", transaction_pb2.Transaction, transaction_pb2.Body)
 
 MAX_TRANSACTION_BYTES = 1 << 20  # CometBFT's default limit too (`max_tx_bytes` of the mempool)
+REVEAL_BYTES = 58  # of every reveal: an address, a value of a hash chain, and their tags and lengths
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,13 @@ def sign_transaction(key: keys.SigningKey, body: transaction_pb2.Body) -> bytes:
 def decode_transaction(data: bytes) -> SignedTransaction:
     """Decode `data` and check the envelope, cheapest check first.
 
-    Raises MalformedTransaction, NonCanonicalEncoding, TransactionTooLarge, UnknownKind or BadSignature.
+    Raises TransactionTooLarge, MalformedTransaction, NonCanonicalEncoding, MisplacedReveal, UnknownKind, BadSignature.
     """
     if len(data) > MAX_TRANSACTION_BYTES:
         raise errors.TransactionTooLarge(f"{len(data)} bytes; at most {MAX_TRANSACTION_BYTES}")
     envelope = _decode_canonical(transaction_pb2.Transaction, data)
+    if envelope.HasField("beacon_reveal"):
+        raise errors.MisplacedReveal("a reveal is the first transaction of its own proposer's block, or nothing")
     body = _decode_canonical(transaction_pb2.Body, envelope.body)
     kind = body.WhichOneof("kind")
     if kind is None:
@@ -50,6 +53,23 @@ def decode_transaction(data: bytes) -> SignedTransaction:
             "sign the exact bytes of the body, behind the transaction domain, with the sender's key"
         )
     return SignedTransaction(body, kind, keys.address_of(envelope.public_key), envelope.public_key, len(data))
+
+
+def encode_reveal(operator: bytes, preimage: bytes) -> bytes:
+    """The unsigned transaction that a proposer's node puts first into its own proposal."""
+    reveal = transaction_pb2.BeaconReveal(operator=operator, preimage=preimage)
+    return transaction_pb2.Transaction(beacon_reveal=reveal).SerializeToString(deterministic=True)
+
+
+def decode_reveal(data: bytes) -> transaction_pb2.BeaconReveal | None:
+    """The reveal that `data` is, in its only encoding, or None: whatever else it is, it is judged as a transaction."""
+    if len(data) != REVEAL_BYTES:
+        return None
+    try:
+        reveal = transaction_pb2.Transaction.FromString(data).beacon_reveal
+    except DecodeError:
+        return None
+    return reveal if encode_reveal(reveal.operator, reveal.preimage) == data else None
 
 
 def _decode_canonical(message_type: type[_Message], data: bytes) -> _Message:

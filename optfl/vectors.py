@@ -108,7 +108,7 @@ class ChunkedVector:
     @cached_property
     def _tree(self) -> merkle.MerkleTree:
         step = self.shape.chunk_values * self.shape.value_bytes
-        return merkle.MerkleTree([merkle.hash_leaf(self.data[i : i + step]) for i in range(0, len(self.data), step)])
+        return merkle.MerkleTree(merkle.hash_leaves(self.data, step))
 
 
 def compute_vector_id(shape: Shape, root: bytes) -> bytes:

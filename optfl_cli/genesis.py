@@ -26,6 +26,7 @@ class GenesisValidator:
     operator_public_key: bytes
     consensus_key: bytes
     stake: int
+    beacon_anchor: bytes = b""  # the end of its hash chain; without, it earns no fees until it registers one
 
 
 def build_genesis(
@@ -49,6 +50,7 @@ def build_genesis(
                 "operator_public_key": validator.operator_public_key.hex(),
                 "consensus_key": validator.consensus_key.hex(),
                 "stake": validator.stake,
+                **({"beacon_anchor": validator.beacon_anchor.hex()} if validator.beacon_anchor else {}),
             }
             for validator in validators
         ],

@@ -15,7 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from abci_app.beacon_file import ChainSecret
 from offchain.adapters.keystore import KeystoreError, write_key
+from optfl.beacon import LENGTH, HashChain
 from optfl.keys import SigningKey
 from optfl_cli.cometbft import find_cometbft
 from optfl_cli.config import load_config
@@ -138,11 +140,12 @@ def init_localnet(
     node_keys = [_make_key(seed, f"{name}/p2p") for name in names]
     balances = dict.fromkeys(names, DEFAULT_BALANCE) | dict(accounts or {})
     keys = {name: _make_key(seed, f"{name}/account") for name in balances}
+    beacons = [ChainSecret(_make_key(seed, f"{name}/beacon").seed, LENGTH) for name in names]
     genesis = build_genesis(
         chain_id,
         [
-            GenesisValidator(name, keys[name].public_key, consensus_key.public_key, stake)
-            for name, consensus_key in zip(names, consensus_keys, strict=True)
+            GenesisValidator(name, keys[name].public_key, consensus_key.public_key, stake, HashChain(*beacon).anchor)
+            for name, consensus_key, beacon in zip(names, consensus_keys, beacons, strict=True)
         ],
         {keys[name].address: balance for name, balance in balances.items()},
         {"block_time_ms": BLOCK_TIME_MS, **(params or {})},
@@ -157,6 +160,7 @@ def init_localnet(
             genesis=genesis,
             consensus_key=consensus_keys[i],
             node_key=node_keys[i],
+            beacon=beacons[i],
             changes=_build_config(name, places[i], others, {**CONSENSUS, **(consensus or {})}),
         )
     config = LocalnetConfig(chain_id=chain_id, nodes=[Path(name) for name in names], keys=Path("keys"))

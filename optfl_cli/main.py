@@ -29,6 +29,7 @@ COMMANDS: dict[str, Entry] = {
     "node": Entry("optfl_cli.commands.node", "Make and run one node: CometBFT and the ledger."),
     "query": Entry("optfl_cli.commands.query", "Read the ledger, with proofs if you like."),
     "replica": Entry("optfl_cli.commands.replica", "Store updates and models, and sign receipts."),
+    "simulate": Entry("optfl_cli.commands.simulate", "Federations with adversaries, every invariant checked."),
     "task": Entry("optfl_cli.commands.task", "Create and show tasks, fetch the model."),
     "tx": Entry("optfl_cli.commands.tx", "Sign and send transactions."),
     "validator": Entry("optfl_cli.commands.validator", "Re-execute aggregations and prove a wrong one."),

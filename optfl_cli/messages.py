@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ _INTEGERS = (
     FieldDescriptor.TYPE_UINT32,
     FieldDescriptor.TYPE_INT64,
     FieldDescriptor.TYPE_INT32,
+    FieldDescriptor.TYPE_SINT64,
 )
 
 
@@ -57,8 +59,10 @@ def fill_message(message: Message, plain: Mapping[str, Any], where: str = "") ->
 
 def enum_names(enum: EnumDescriptor) -> dict[str, int]:
     """Numbers by short names: "aggregator" for ROLE_AGGREGATOR; the unspecified value is left out."""
-    prefix = enum.values_by_number[0].name.removesuffix("UNSPECIFIED")
-    return {value.name.removeprefix(prefix).lower(): value.number for value in enum.values if value.number}
+    prefix = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", enum.name).upper() + "_"
+    names = {value.name.removeprefix(prefix).lower(): value.number for value in enum.values}
+    names.pop("unspecified", None)
+    return names
 
 
 def parse_hex(text: str, size_bytes: int | None, what: str) -> bytes:
@@ -94,6 +98,10 @@ def _from_plain(field: Any, value: Any, path: str) -> Any:
     if field.type == FieldDescriptor.TYPE_BOOL and isinstance(value, bool):
         return value
     if field.type in _INTEGERS and isinstance(value, int) and not isinstance(value, bool):
+        if field.type == FieldDescriptor.TYPE_SINT64:
+            if not -(1 << 63) <= value < 1 << 63:
+                raise UserError(f"{path} is {value}; it must be from {-(1 << 63)} to {(1 << 63) - 1}")
+            return value
         bits = 64 if field.type in (FieldDescriptor.TYPE_UINT64, FieldDescriptor.TYPE_INT64) else 32
         if not 0 <= value < 1 << bits:
             raise UserError(f"{path} is {value}; it must be from 0 to {(1 << bits) - 1}")

@@ -1,6 +1,7 @@
 """A node: CometBFT and the ledger's application, side by side in one home folder.
 
-HOME/config/   config.toml, genesis.json, node_key.json, priv_validator_key.json (CometBFT's), node.toml (ours)
+HOME/config/   config.toml, genesis.json, node_key.json, priv_validator_key.json (CometBFT's),
+               node.toml, beacon.json (ours)
 HOME/data/     CometBFT's databases        HOME/app/   the ledger's        HOME/logs/   app.log, cometbft.log
 """
 
@@ -16,7 +17,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from abci_app.beacon_file import BeaconFileError, ChainSecret, encode_secrets, read_secrets
 from offchain.adapters.keystore import write_secret
+from optfl.beacon import VALUE_BYTES, HashChain
 from optfl.keys import SigningKey
 from optfl.transactions import MAX_TRANSACTION_BYTES
 from optfl_cli.cometbft import check_binary, find_cometbft
@@ -37,6 +40,7 @@ from optfl_cli.toml_files import TomlEditError, TomlValue, edit_toml, format_dat
 # A transaction travels as base64 in JSON, and some room is left for the rest of the request.
 RPC_BODY_BYTES = 2 * MAX_TRANSACTION_BYTES
 RPC_BATCH_REQUESTS = 100
+BEACON_REVEALS = 1 << 20  # of a node's hash chain: 48 days of one block a second, if four validators take turns
 MEMPOOL_BYTES = 64 << 20
 
 _APP_ADDRESS = re.compile(r"unix:///.+|tcp://[^\s/:]+:[0-9]{1,5}")
@@ -79,6 +83,10 @@ class Node:
     @property
     def cometbft_name(self) -> str:
         return f"{self.name}'s CometBFT"
+
+    @property
+    def beacon_path(self) -> Path:
+        return self.home / "config" / "beacon.json"
 
     def choose_app_address(self) -> str:
         """A Unix socket in the home, or, where its path would be too long for one, a free port of loopback."""
@@ -127,6 +135,8 @@ class Node:
             "--address",
             address,
         ]
+        if self.beacon_path.exists():
+            command += ["--beacon", self.beacon_path]
         group.start(self.app_name, command, self.home / "logs" / "app.log", ready=ready, tier=tier)
 
     def start_cometbft(self, group: ProcessGroup, address: str, binary: Path, tier: int = 1) -> None:
@@ -178,9 +188,10 @@ def init_node(
     genesis: str,
     consensus_key: SigningKey,
     node_key: SigningKey,
+    beacon: ChainSecret,
     changes: Mapping[str, Mapping[str, TomlValue]],
 ) -> Node:
-    """Write a node's home: keys, genesis file and configs, the last as CometBFT makes it, with `changes`."""
+    """Write a node's home: secrets, genesis file and configs, the last as CometBFT makes it, with `changes`."""
     home = home.absolute()
     if (home / "config").exists():
         raise UserError(f"{home} holds a node already; choose another folder, or remove this one if it can go")
@@ -189,6 +200,7 @@ def init_node(
         (home / "config").mkdir(parents=True)
         (home / "data").mkdir(exist_ok=True)
         _write_keys(home, consensus_key, node_key)
+        write_secret(home / "config" / "beacon.json", encode_secrets([beacon]))
         (home / "config" / "genesis.json").write_text(genesis, encoding="utf-8")
         subprocess.run(
             [binary, "init", "--home", home], capture_output=True, text=True, timeout=_INIT_SECONDS, check=True
@@ -280,6 +292,27 @@ def find_cause(group: ProcessGroup, death: ProcessDied) -> ProcessDied:
     except ProcessDied as other:
         return min(death, other, key=lambda d: group.children[d.name].tier)
     return death
+
+
+def renew_chain(home: Path, reveals: int) -> bytes:
+    """Add a hash chain to a node's, and forget all but the last one of those before; returns the new anchor."""
+    node = load_node(home)
+    secret = draw_chain(reveals)
+    try:
+        kept = read_secrets(node.beacon_path)[-1:] if node.beacon_path.exists() else []
+        fresh = node.beacon_path.with_suffix(".new")
+        fresh.unlink(missing_ok=True)  # of a renewal that a crash cut short
+        write_secret(fresh, encode_secrets([*kept, secret]))
+        fresh.replace(node.beacon_path)
+    except BeaconFileError as error:
+        raise UserError(str(error)) from None
+    except OSError as error:
+        raise UserError(f"cannot write {node.beacon_path}: {error.strerror}; check the folder and the disk") from None
+    return HashChain(*secret).anchor
+
+
+def draw_chain(reveals: int) -> ChainSecret:
+    return ChainSecret(os.urandom(VALUE_BYTES), reveals)
 
 
 def node_id(node_key: SigningKey) -> str:

@@ -7,6 +7,7 @@ import os
 import random
 import socket
 import urllib.parse
+from collections.abc import Collection
 from pathlib import Path
 
 MAX_UNIX_PATH_BYTES = 103  # macOS has the least room: 104 with the final NUL
@@ -61,9 +62,13 @@ def is_port_free(host: str, port: int) -> bool:
     return True
 
 
-def find_free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
-    """Different ports that nobody listens on, drawn at random so that two callers hardly ever draw the same."""
-    candidates = random.Random(os.urandom(16)).sample(range(_FIRST_PORT, _LAST_PORT), k=_LAST_PORT - _FIRST_PORT)
+def find_free_ports(count: int, host: str = "127.0.0.1", besides: Collection[int] = ()) -> list[int]:
+    """Different ports that nobody listens on, drawn at random so that two callers hardly ever draw the same.
+
+    None is among `besides`, which are taken by what is not started yet.
+    """
+    candidates = [port for port in range(_FIRST_PORT, _LAST_PORT) if port not in besides]
+    random.Random(os.urandom(16)).shuffle(candidates)
     free = [port for port in candidates[: 50 * count] if is_port_free(host, port)][:count]
     if len(free) < count:
         raise OSError(f"no {count} free ports from {_FIRST_PORT} to {_LAST_PORT}")

@@ -19,15 +19,25 @@ from typing import Any, Literal, TypeVar
 
 import click
 
+from offchain.adapters.allocator import keep_large_buffers
 from offchain.adapters.blobs import ZenohBlobs
 from offchain.adapters.gateway import DEFAULT_URL
+from offchain.adapters.journal import FileJournal
 from offchain.adapters.ledger import CometLedger
-from offchain.adapters.session import SessionError, open_session
-from offchain.interfaces import BlobUnavailable
+from offchain.adapters.memory import MemoryJournal
+from offchain.adapters.session import SessionError, account_prefix, open_session
+from offchain.interfaces import BlobUnavailable, Connections, JournalError, VoteJournal
+from offchain.learning.float_aggregators import BUILT_IN
+from offchain.roles.computing import FloatAggregate
+from offchain.roles.membership import Terms
 from offchain.roles.requester import TaskRefused
+from offchain.roles.signing import Signer
 from offchain.roles.views import Aggregate
+from offchain.roles.watching import parse_policy
+from offchain.storage.ballots import ExchangedBallots
 from offchain.storage.disk import StoreInUse
 from offchain.storage.store import StoreFailed
+from optfl.tasks import parse_plugin
 from optfl.wire import transaction_pb2
 from optfl_cli.config import load_config
 from optfl_cli.errors import UserError
@@ -38,6 +48,7 @@ log = logging.getLogger(__name__)
 R = TypeVar("R", bound="RoleConfig")
 
 MAX_THREADS = 1024
+MAX_PARTICIPANTS = 256
 
 
 @dataclass(frozen=True)
@@ -55,10 +66,11 @@ class AccountConfig:
 
 @dataclass(frozen=True)
 class RoleConfig(AccountConfig):
-    """A role that works on a task: which one, and where its replicas are (`tcp/host:port`)."""
+    """A role that works on a task: which one, and where its replicas and the other roles are (`tcp/host:port`)."""
 
     task: int = 1
     replicas: list[str] = field(default_factory=list)
+    peers: list[str] = field(default_factory=list)  # aggregators and validators that listen, this one or not
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -68,27 +80,57 @@ class RoleConfig(AccountConfig):
 
 
 @dataclass(frozen=True)
-class AggregatorConfig(RoleConfig):
+class MemberConfig(RoleConfig):
+    """A role that others ask, for demanded vectors and ballots: where it listens, and its journal's folder."""
+
+    listen: str | None = None
+    journal: Path | None = None  # by default `journal` beside the key file, wherever the command is run
+
+
+@dataclass(frozen=True)
+class AggregatorConfig(MemberConfig):
     """`optfl aggregator`. `fraud` makes it Byzantine at its first turn in or after round `fraud_round`: for tests."""
 
     threads: int | None = None  # of the kernels; all cores by default
+    min_aggregation_blocks: int = 1  # a task with shorter turns is not joined
+    min_reward: int = 0  # nor one that pays less for a round
+    max_required_stake: int | None = None  # nor one that binds more; by default all of the stake that is free
+    readmit: bool = True  # comes back when an exclusion for a time is over
+    verify_parents: bool = False  # re-executes what it builds on: work on a wrong model is lost
+    float_aggregators: dict[str, Any] = field(default_factory=dict)  # name -> "module:function", for float tasks
     fraud: Literal["poison", "coordinate"] | None = None
     fraud_round: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_range("threads", self.threads, 1, MAX_THREADS)
+        _check_range("min_aggregation_blocks", self.min_aggregation_blocks, 1, MAX_UINT64)
+        _check_range("min_reward", self.min_reward, 0, MAX_UINT64)
+        _check_range("max_required_stake", self.max_required_stake, 0, MAX_UINT64)
+
+    @property
+    def terms(self) -> Terms:
+        return Terms(self.min_aggregation_blocks, self.min_reward, self.max_required_stake, self.readmit)
 
 
 @dataclass(frozen=True)
-class ValidatorConfig(RoleConfig):
-    """`optfl validator`: watches aggregations. Its stake is that of the node it stands beside."""
+class ValidatorConfig(MemberConfig):
+    """`optfl validator`: watches aggregations, and votes. Its stake is that of the node it stands beside.
+
+    `trainer` names a function as a client's does; its Trainer's held-out data serves the policy's `accuracy` trigger.
+    """
 
     threads: int | None = None
+    policy: str = "full"  # how closely it watches, see `offchain.roles.watching`
+    trainer: str | None = None
+    trainer_options: dict[str, Any] = field(default_factory=dict)
+    float_aggregators: dict[str, Any] = field(default_factory=dict)  # name -> "module:function", for float tasks
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_range("threads", self.threads, 1, MAX_THREADS)
+        if parse_policy(self.policy).accuracy_drop is not None and self.trainer is None:
+            raise ValueError(f"policy is {self.policy!r}, but there is no trainer whose data accuracy is measured on")
 
 
 @dataclass(frozen=True)
@@ -112,15 +154,25 @@ class TaskConfig(RoleConfig):
 
     model: str = "offchain.learning.digits:compute_initial_model"
     model_options: dict[str, Any] = field(default_factory=dict)
+    min_aggregators: int | None = None  # that must have joined before the start; by default all that are listed, or 1
     parameters: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_range("min_aggregators", self.min_aggregators, 1, MAX_PARTICIPANTS)
 
 
 @dataclass(frozen=True)
 class ReplicaConfig(AccountConfig):
-    """`optfl replica`: where it listens (`tcp/host:port`) and keeps its vectors."""
+    """`optfl replica`: where it listens (`tcp/host:port`) and keeps its vectors.
+
+    What it lacks it pulls from `replicas`, the others (or all), and `peers`, validators and aggregators.
+    """
 
     listen: str = "tcp/127.0.0.1:7447"
     store: Path = Path("replica-store")
+    replicas: list[str] = field(default_factory=list)
+    peers: list[str] = field(default_factory=list)
 
 
 def _check_range(name: str, value: int | None, least: int, most: int) -> None:
@@ -150,16 +202,40 @@ async def connect_ledger(config: AccountConfig) -> AsyncIterator[CometLedger]:
         yield ledger
 
 
+@dataclass(frozen=True)
+class RoleConnections(Connections):
+    """What a command of a role works with."""
+
+    ledger: CometLedger
+    blobs: ZenohBlobs
+
+
 @contextlib.asynccontextmanager
-async def connect(config: RoleConfig) -> AsyncIterator[tuple[CometLedger, ZenohBlobs]]:
-    """Ledger and storage as a role's file says."""
-    async with connect_ledger(config) as ledger, open_session(config.replicas) as session:
-        log.info("account %s on %s, through %s", ledger.address.hex(), ledger.chain_id, config.node)
-        blobs = ZenohBlobs(session, load_key(config.key, config.passphrase_file), ledger)
-        try:
-            yield ledger, blobs
-        finally:
-            await blobs.close()
+async def connect(config: RoleConfig) -> AsyncIterator[RoleConnections]:
+    """The world as a role's file says. Raises UserError, LedgerUnavailable, SessionError, JournalError."""
+    listen = config.listen if isinstance(config, MemberConfig) else None
+    async with connect_ledger(config) as ledger:
+        prefix = account_prefix(ledger.chain_id, ledger.address)
+        async with open_session([*config.replicas, *config.peers], listen, account=prefix) as session:
+            log.info("account %s on %s, through %s", ledger.address.hex(), ledger.chain_id, config.node)
+            blobs = ZenohBlobs(session, load_key(config.key, config.passphrase_file), ledger)
+            ballots = ExchangedBallots(blobs.transport, ledger.address)
+            try:
+                yield RoleConnections(ledger, blobs, ballots, _open_journal(config, ledger))
+            finally:
+                await blobs.close()
+
+
+def _open_journal(config: RoleConfig, ledger: CometLedger) -> VoteJournal:
+    """On disk for who votes; a client or a requester signs nothing that it could contradict."""
+    if isinstance(config, MemberConfig):
+        return FileJournal(config.journal or config.key.parent / "journal", ledger.chain_id, ledger.address)
+    return MemoryJournal()
+
+
+def make_signer(config: MemberConfig, world: Connections) -> Signer:
+    """What signs this role's votes and ballots."""
+    return Signer(load_key(config.key, config.passphrase_file), world.journal, world.ballots)
 
 
 async def ensure_registered(ledger: CometLedger, role: transaction_pb2.Role, stake: int) -> None:
@@ -178,8 +254,7 @@ async def ensure_registered(ledger: CometLedger, role: transaction_pb2.Role, sta
 
 def call_function(reference: str, key: str, options: Mapping[str, Any], folder: Path) -> Any:
     """What the function that `key` of a config file in `folder` names makes of its options; raises UserError."""
-    if (beside := str(folder.absolute())) not in sys.path:
-        sys.path.append(beside)  # last: a file there takes the place of no installed module
+    _look_beside(folder)
     function = load_function(reference, key)
     try:
         inspect.signature(function).bind(**options)
@@ -189,6 +264,24 @@ def call_function(reference: str, key: str, options: Mapping[str, Any], folder: 
         return function(**options)
     except Exception as error:  # noqa: BLE001  # the user's code: whatever it raises, it is told in one line
         raise UserError(f"{reference} cannot work with its {key}_options: {describe_failure(error)}") from None
+
+
+def load_floats(references: Mapping[str, Any], folder: Path) -> dict[str, FloatAggregate]:
+    """The float aggregators that a config file in `folder` names, and the built-in ones; raises UserError."""
+    _look_beside(folder)
+    floats: dict[str, FloatAggregate] = dict(BUILT_IN)
+    for name, reference in references.items():
+        if not isinstance(reference, str) or parse_plugin(f"float({name})") is None:
+            raise UserError(
+                f'float_aggregators.{name} is {reference!r}; write name = "module:function", name in a-z0-9_'
+            )
+        floats[name] = load_function(reference, f"float_aggregators.{name}")
+    return floats
+
+
+def _look_beside(folder: Path) -> None:
+    if (beside := str(folder.absolute())) not in sys.path:
+        sys.path.append(beside)  # last: a file there takes the place of no installed module
 
 
 def describe_failure(error: Exception) -> str:
@@ -231,9 +324,10 @@ def run_role(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
     )
+    keep_large_buffers()
     try:
         run_async(_until_stopped(main()))
-    except (BlobUnavailable, SessionError, StoreFailed, StoreInUse, TaskRefused) as error:
+    except (BlobUnavailable, JournalError, SessionError, StoreFailed, StoreInUse, TaskRefused) as error:
         raise UserError(str(error)) from None
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from abci_app import ledger
@@ -13,9 +14,10 @@ from abci_app.app_hash import MerkleState
 from abci_app.overlay import Overlay
 from abci_app.state import State
 from abci_app.state.invariants import check_state
-from abci_app.state_machine import Block, BlockResults, Event
+from abci_app.state_machine import Block, BlockResults, Event, find_nothing
 from offchain.interfaces import LedgerUnavailable, TransactionResult
 from optfl import errors
+from optfl.beacon import HashChain
 from optfl.fees import compute_fee
 from optfl.keys import SigningKey, address_of
 from optfl.transactions import sign_transaction
@@ -36,14 +38,26 @@ class _Pending:
 class SimulatedChain:
     """Applies blocks of what was sent by the calls that CometBFT makes; checks every invariant after each."""
 
-    def __init__(self, chain_id: str, genesis: bytes, block_seconds: float, seed: int) -> None:
+    def __init__(
+        self,
+        chain_id: str,
+        genesis: bytes,
+        block_seconds: float,
+        seed: int,
+        beacons: Mapping[bytes, HashChain] | None = None,  # by consensus address; without, blocks have no reveals
+    ) -> None:
         stores, updates = ledger.init_chain(genesis, chain_id, [], 1)
         self.chain_id = chain_id
         self.state = MerkleState.from_stores(stores)
         self.height = 0
         self.max_block_bytes = MAX_BLOCK_BYTES
         self.trace: list[tuple[int, str, tuple[Event, ...]]] = []
+        self.censors: dict[bytes, Callable[[Sequence[bytes]], list[bytes]]] = {}  # by proposer: what it lets through
+        self.observers: list[Callable[[int, State, Sequence[Event]], None]] = []  # called after each block
+        self.transactions: Counter[str] = Counter()  # in blocks, by kind; a refused one as well
+        self.transaction_bytes: Counter[str] = Counter()
         self._proposers = [address_of(update.consensus_key) for update in updates]
+        self._beacons = dict(beacons or {})
         self._block_seconds = block_seconds
         self._random = random.Random(seed)
         self._mempool: list[_Pending] = []
@@ -71,6 +85,10 @@ class SimulatedChain:
     def count_pending(self, sender: bytes) -> int:
         return sum(pending.sender == sender for pending in self._mempool)
 
+    def list_pending(self) -> list[bytes]:
+        """The mempool: what anyone's node can see."""
+        return [pending.tx for pending in self._mempool]
+
     def broadcast(self, tx: bytes, sender: bytes, expiry_height: int) -> asyncio.Future[TransactionResult]:
         """Offer `tx` to the mempool; the future is done once it is in a block, refused or expired."""
         future: asyncio.Future[TransactionResult] = asyncio.get_running_loop().create_future()
@@ -83,15 +101,26 @@ class SimulatedChain:
         return future
 
     def _decide_block(self) -> None:
-        txs = ledger.prepare_proposal(self.state, [pending.tx for pending in self._mempool], self.max_block_bytes)
-        if not ledger.process_proposal(self.state, txs):
+        proposer = self._random.choice(self._proposers)
+        waiting = self.list_pending()
+        if (censor := self.censors.get(proposer)) is not None:
+            waiting = censor(waiting)
+        beacon = self._beacons.get(proposer)
+        txs = ledger.prepare_proposal(
+            self.state,
+            waiting,
+            self.max_block_bytes,
+            proposer,
+            find_nothing if beacon is None else beacon.get_preimage,
+        )
+        if not ledger.process_proposal(self.state, txs, proposer):
             raise AssertionError("an honest proposal was refused")
         self.height += 1
         content = hashlib.sha256(b"".join(hashlib.sha256(tx).digest() for tx in txs)).digest()
         block = Block(
             height=self.height,
             hash=hashlib.sha256(self.height.to_bytes(8, "big") + self.state.app_hash + content).digest(),
-            proposer_address=self._random.choice(self._proposers),
+            proposer_address=proposer,
             transactions=tuple(txs),
         )
         results = ledger.apply_block(self.state, block)
@@ -100,6 +129,12 @@ class SimulatedChain:
         check_state(State(self.state))
         events = tuple(event for result in results.results for event in result.events) + tuple(results.events)
         self.trace.append((self.height, self.state.app_hash.hex(), events))
+        for tx in txs:
+            kind = _get_kind(tx)
+            self.transactions[kind] += 1
+            self.transaction_bytes[kind] += len(tx)
+        for observe in self.observers:
+            observe(self.height, State(self.state), events)
         self._answer(txs, results)
         self._new_block.set()
         self._new_block = asyncio.Event()
@@ -124,6 +159,13 @@ class SimulatedChain:
                     continue
                 self._pending_state.apply(changes)
                 self._mempool.append(pending)
+
+
+def _get_kind(tx: bytes) -> str:
+    transaction = transaction_pb2.Transaction.FromString(tx)
+    if transaction.HasField("beacon_reveal"):
+        return "beacon_reveal"
+    return transaction_pb2.Body.FromString(transaction.body).WhichOneof("kind") or "unknown"
 
 
 def _resolve(future: asyncio.Future[TransactionResult], result: TransactionResult) -> None:
@@ -155,6 +197,14 @@ class SimulatedLedger:
         await self._travel()
         code, value = self._chain.query("/task", task_id.to_bytes(8, "big"))
         return state_pb2.TaskView.FromString(value) if code == 0 else None
+
+    async def list_tasks(self) -> list[state_pb2.Task]:
+        await self._travel()
+        return list(state_pb2.TaskList.FromString(self._chain.query("/tasks", b"")[1]).tasks)
+
+    async def get_stakes(self, address: bytes) -> list[state_pb2.Stake]:
+        await self._travel()
+        return list(state_pb2.StakeList.FromString(self._chain.query("/stakes", address)[1]).stakes)
 
     async def submit(self, body: transaction_pb2.Body) -> TransactionResult:
         await self._travel()

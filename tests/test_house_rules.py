@@ -19,7 +19,7 @@ def find_sources(*folders: str) -> list[Path]:
 
 SHIPPED = find_sources(*PACKAGES)
 # What every node must compute alike (invariant 1): the protocol, and the state machine without its shell.
-SHELL = {"__main__.py", "application.py", "server.py", "store.py"}
+SHELL = {"__main__.py", "application.py", "beacon_file.py", "server.py", "store.py"}
 CONSENSUS = [
     path
     for path in find_sources("optfl", "abci_app")

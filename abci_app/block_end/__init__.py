@@ -11,17 +11,21 @@ from collections.abc import Callable
 from abci_app.block_end import (
     convictions,
     deadlines,
+    demands,
     evidence,
     new_rounds,
     proposer_pay,
     settlement,
     unbonding,
     validator_updates,
+    votes,
 )
 from abci_app.state import State
 from abci_app.transitions.call import BlockContext
 
 STEPS: tuple[Callable[[State, BlockContext], None], ...] = (
+    votes.process_votes,  # open what the ledger itself asks, change phases, decide
+    demands.process_demands,  # what is held, what is missing
     convictions.process_convictions,  # slash, exclude, revert to the lowest convicted round
     settlement.process_settlements,  # in order, pay, and end tasks that are done
     deadlines.process_deadlines,  # freeze rounds, hand turns over, resume or abort paused tasks

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abci_app.state import State
 from abci_app.state.keyspace import round_key, task_key
-from abci_app.state.rounds import open_round
+from abci_app.state.rounds import has_open_challenge, open_round
+from abci_app.state.safety import is_safe
 from abci_app.transitions.call import BlockContext
+from optfl.tasks import MAX_LIVE_ROUNDS
 from optfl.wire import state_pb2
-
-MAX_LIVE_ROUNDS = 256  # of a task: rounds that are dropped cost nobody anything, but each is kept until it settles
 
 
 def process_new_rounds(state: State, block: BlockContext) -> None:
@@ -18,6 +18,37 @@ def process_new_rounds(state: State, block: BlockContext) -> None:
             continue
         if task.head_round in (task.parameters.rounds, task.settled_round + MAX_LIVE_ROUNDS):
             continue
+        if not _check_safety(state, task, block.height):
+            continue
+        if task.head_round > 0 and block.height < task.head_start_height + task.parameters.min_round_blocks:
+            continue
         head = state.rounds.get(round_key(task_id, task.head_round))
-        if head is None or head.status == state_pb2.ROUND_STATUS_OPEN:  # None: round 0, or settled already
+        if head is None or _is_ready(state, head):  # None: round 0, or settled already
             open_round(state, task, block.height, block.beacon)
+
+
+def _is_ready(state: State, head: state_pb2.Round) -> bool:
+    """Whether something can be built on `head`."""
+    if head.status != state_pb2.ROUND_STATUS_OPEN:
+        return False
+    # A vote without a quorum made validators recompute this round before anything is built on it (A7, red team V5).
+    return head.undecided_votes == 0 or not has_open_challenge(state, head)
+
+
+def _check_safety(state: State, task: state_pb2.Task, height: int) -> bool:
+    """S_t below S_min holds new rounds back; a task that does not recover ends with its open rounds (A11, R7)."""
+    if is_safe(state, task):
+        if task.unsafe_height:
+            task.unsafe_height = 0
+            state.tasks.put(task_key(task.task_id), task)
+            state.emit("safety_restored", task=task.task_id)
+        return True
+    if not task.unsafe_height:
+        task.unsafe_height = height
+        state.tasks.put(task_key(task.task_id), task)
+        state.emit("safety_low", task=task.task_id)
+    elif height >= task.unsafe_height + task.parameters.pause_blocks:
+        task.cancelled = True
+        state.tasks.put(task_key(task.task_id), task)
+        state.emit("task_cancelled", task=task.task_id)
+    return False

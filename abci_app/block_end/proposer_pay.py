@@ -1,4 +1,4 @@
-"""The block's fees go to the operator of its proposer."""
+"""The block's fees go to the operator of its proposer, or to nobody if it withheld its reveal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ def process_proposer_pay(state: State, block: BlockContext) -> None:
     proposer = next((v for _, v in state.validators.items() if v.last_proposed_height == block.height), None)
     if proposer is None or supply.fee_pot == 0:
         return  # the pot keeps them for the next proposer
-    tokens.credit(state, proposer.operator, supply.fee_pot)
-    state.emit("fees_paid", operator=proposer.operator, amount=supply.fee_pot)
-    supply.fee_pot = 0
+    pot, supply.fee_pot = supply.fee_pot, 0
     state.put_supply(supply)
+    if block.is_withheld:
+        # Left in the pot, they would be its own again where the next block is its own too (A9).
+        tokens.burn(state, pot)
+        return
+    tokens.credit(state, proposer.operator, pot)
+    state.emit("fees_paid", operator=proposer.operator, amount=pot)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 
 from abci_app.state import State, tokens
-from abci_app.state.keyspace import attempt_key, round_key, task_key
-from abci_app.state.rounds import is_window_over, remove_round
+from abci_app.state.faults import forgive_one
+from abci_app.state.keyspace import attempt_key, audit_key, round_key, task_key
+from abci_app.state.rounds import forget_attempt, is_disputed, is_window_over, remove_round
+from abci_app.state.safety import record_outcome
 from abci_app.state.task_end import end_task
 from abci_app.transitions.call import BlockContext
-from optfl.tasks import compute_inputs_hash
+from optfl.tasks import authors_of, compute_inputs_hash
 from optfl.wire import state_pb2
 
 
@@ -29,6 +31,8 @@ def _get_settleable(state: State, task: state_pb2.Task, block: BlockContext) -> 
     current = state.rounds.get(round_key(task.task_id, task.settled_round + 1))
     if current is None or current.status != state_pb2.ROUND_STATUS_OPEN:
         return None
+    if is_disputed(state, current):
+        return None
     is_over = is_window_over(state, current.window_open_height, current.window_close_height, block.height)
     return current if is_over else None
 
@@ -38,7 +42,11 @@ def _settle(state: State, task: state_pb2.Task, current: state_pb2.Round, block:
     attempt = state.attempts[key]
     attempt.status = state_pb2.ATTEMPT_STATUS_SETTLED
     attempt.status_height = block.height
-    _pay(state, task, attempt)
+    _pay(state, task, current, attempt)
+    if authors_of(attempt):
+        record_outcome(task, faulty=False)
+    if attempt.aggregator:
+        forgive_one(state, attempt.aggregator)
     task.settled_round = current.round
     task.settled_attempt = attempt.attempt_id
     task.settled_retain_until_height = attempt.model_retain_until_height
@@ -56,7 +64,7 @@ def _settle(state: State, task: state_pb2.Task, current: state_pb2.Round, block:
             inputs_hash=compute_inputs_hash(attempt.inputs),
         ),
     )
-    state.attempts.delete(key)  # nothing can convict it any more: the digest is all that stays
+    forget_attempt(state, attempt)  # nothing can convict it any more: the digest is all that stays
     remove_round(state, current)
     state.emit(
         "round_settled",
@@ -68,7 +76,7 @@ def _settle(state: State, task: state_pb2.Task, current: state_pb2.Round, block:
     )
 
 
-def _pay(state: State, task: state_pb2.Task, attempt: state_pb2.Attempt) -> None:
+def _pay(state: State, task: state_pb2.Task, current: state_pb2.Round, attempt: state_pb2.Attempt) -> None:
     """Pay a settled round out of the escrow. What a division leaves over is burned (L9).
 
     Of a dropped round only the clients who committed are paid: a task that nobody works on must not drain its escrow.
@@ -76,13 +84,24 @@ def _pay(state: State, task: state_pb2.Task, attempt: state_pb2.Attempt) -> None
     parameters = task.parameters
     clients = [(given.client, 1) for given in attempt.inputs]
     task.escrow -= _split(state, attempt, "client", parameters.client_reward * len(clients), clients)
-    if not attempt.aggregator:
+    authors = [(author, 1) for author in authors_of(attempt)]
+    if not authors:
         return
-    replicas = [(replica, 1) for replica in parameters.replicas]
-    validators = [(v.operator, v.power) for _, v in state.validators.items()]
-    task.escrow -= _split(state, attempt, "aggregator", parameters.aggregator_reward, [(attempt.aggregator, 1)])
-    task.escrow -= _split(state, attempt, "replica", parameters.replica_reward, replicas)
+    paid = [v for _, v in state.validators.items() if v.operator not in current.unpaid_validators]
+    validators = [(v.operator, v.power) for v in paid]
+    task.escrow -= _split(state, attempt, "aggregator", parameters.aggregator_reward, authors)
+    task.escrow -= _pay_replicas(state, task, attempt)
     task.escrow -= _split(state, attempt, "validator", parameters.validator_reward, validators)
+
+
+def _pay_replicas(state: State, task: state_pb2.Task, attempt: state_pb2.Attempt) -> int:
+    """Pay for storage that was shown: an unanswered audit's share stays in the escrow (red team E3)."""
+    paid = list(task.parameters.replicas)
+    each, remainder = divmod(task.parameters.replica_reward, len(paid))
+    if not attempt.signers:  # with signers there is no window in which to answer
+        paid = [r for i, r in enumerate(paid) if audit_key(task.task_id, attempt.attempt_id, i) in state.audits]
+    tokens.burn(state, remainder)
+    return remainder + _split(state, attempt, "replica", each * len(paid), [(r, 1) for r in paid])
 
 
 def _split(state: State, attempt: state_pb2.Attempt, role: str, amount: int, shares: list[tuple[bytes, int]]) -> int:

@@ -15,6 +15,8 @@ _TOKENS = {
     "unbonding": lambda m: m.amount,
     "tasks": lambda m: m.escrow,
     "supply": lambda m: m.fee_pot + m.burned,
+    "challenges": lambda m: sum(bond.amount for bond in m.bonds),
+    "demands": lambda m: m.bond.amount,
 }
 _TYPES: dict[str, type[Message]] = {
     "accounts": state_pb2.Account,
@@ -22,6 +24,8 @@ _TYPES: dict[str, type[Message]] = {
     "unbonding": state_pb2.Unbonding,
     "tasks": state_pb2.Task,
     "supply": state_pb2.Supply,
+    "challenges": state_pb2.Challenge,
+    "demands": state_pb2.Demand,
 }
 
 
@@ -42,7 +46,7 @@ def check_block(state: State) -> None:
 
 
 def count_all_tokens(state: State) -> int:
-    """Balances + stakes + unbonding + escrows + fee pot + burned (bonds are held within one transaction only)."""
+    """Balances + stakes + unbonding + escrows + bonds + fee pot + burned."""
     return sum(
         _count_tokens(store.name, store.get_bytes(key))
         for store in state.all_stores

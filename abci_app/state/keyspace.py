@@ -29,3 +29,16 @@ def stake_key(role: int, address: bytes) -> bytes:
 
 def unbonding_key(release_height: int, role: int, address: bytes) -> bytes:
     return release_height.to_bytes(8, "big") + stake_key(role, address)
+
+
+def demand_prefix(task_id: int, round_number: int) -> bytes:
+    return round_key(task_id, round_number)
+
+
+def demand_key(task_id: int, round_number: int, parent_attempt: int, attempt_id: int, turn: int, blob: int) -> bytes:
+    numbers = (parent_attempt, attempt_id, turn, blob)
+    return demand_prefix(task_id, round_number) + b"".join(n.to_bytes(4, "big") for n in numbers)
+
+
+def audit_key(task_id: int, attempt_id: int, replica: int) -> bytes:
+    return attempt_key(task_id, attempt_id) + replica.to_bytes(2, "big")

@@ -83,6 +83,10 @@ class State:
         self.attempts = store("attempts", state_pb2.Attempt)
         self.disputes = store("disputes", state_pb2.Conviction)
         self.digests = store("digests", state_pb2.Digest)
+        self.challenges = store("challenges", state_pb2.Challenge)
+        self.demands = store("demands", state_pb2.Demand)
+        self.audits = store("audits", state_pb2.Audit)
+        self.equivocations = store("equivocations", state_pb2.Equivocation)
         self.events: list[Event] = []
         self._params: state_pb2.Params | None = None
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abci_app.state import tokens
 from abci_app.state.keyspace import attempt_key, task_key
-from abci_app.state.participants import PARTICIPANT_ROLES, change_open_tasks
+from abci_app.state.participants import change_committed, change_open_tasks
 from abci_app.state.rounds import remove_round, set_attempt_status
 from abci_app.state.state import State
-from optfl.wire import state_pb2
+from optfl.wire import state_pb2, transaction_pb2
 
 
 def end_task(state: State, task: state_pb2.Task, status: state_pb2.TaskStatus, height: int) -> None:
@@ -28,7 +28,8 @@ def end_task(state: State, task: state_pb2.Task, status: state_pb2.TaskStatus, h
     chain.live_tasks.remove(task.task_id)
     state.put_chain(chain)
     if was_started:
-        for field, role in PARTICIPANT_ROLES.items():
-            change_open_tasks(state, role, list(getattr(task.parameters, field)), -1)
+        change_open_tasks(state, transaction_pb2.ROLE_REPLICA, task.parameters.replicas, -1)
+    change_open_tasks(state, transaction_pb2.ROLE_AGGREGATOR, task.joined, -1)
+    change_committed(state, task.joined, -task.required_stake)
     name = state_pb2.TaskStatus.Name(status).removeprefix("TASK_STATUS_").lower()
     state.emit("task_ended", task=task.task_id, status=name, refund=refund)

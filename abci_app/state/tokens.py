@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abci_app.state.keyspace import stake_key
+from abci_app.state.keyspace import stake_key, unbonding_key
 from abci_app.state.state import State
 from optfl.wire import state_pb2
 
@@ -39,23 +39,25 @@ def burn(state: State, amount: int) -> None:
     state.put_supply(supply)
 
 
-def slash(state: State, role: int, address: bytes, percent: int) -> int:
+def slash(state: State, role: int, address: bytes, percent: int, keep: int = 0) -> int:
     """Take `percent` of an account's stake in `role`, what is unbonding included; return the tokens taken.
 
-    The caller says where they go. Unbonding does not escape a slash for what was done before.
+    The caller says where they go. Unbonding does not escape a slash for what was done before. Of the whole, `keep` is
+    left: what answers for something else.
     """
     stake = state.stakes.get(stake_key(role, address))
     if stake is None:
         return 0
-    taken = stake.amount * percent // 100
+    entries = []
+    if stake.unbondings > 0:
+        entries = [e for _, e in state.unbonding.items() if (e.role, e.address) == (role, address)]
+    left = max(stake.amount + sum(e.amount for e in entries) - keep, 0)
+    taken = min(stake.amount * percent // 100, left)
     stake.amount -= taken
     state.stakes.put(stake_key(role, address), stake)
-    if stake.unbondings == 0:
-        return taken
-    for key, entry in state.unbonding.items():
-        if (entry.role, entry.address) == (role, address):
-            cut = entry.amount * percent // 100
-            entry.amount -= cut
-            taken += cut
-            state.unbonding.put(key, entry)
+    for entry in entries:
+        cut = min(entry.amount * percent // 100, left - taken)
+        entry.amount -= cut
+        taken += cut
+        state.unbonding.put(unbonding_key(entry.release_height, role, address), entry)
     return taken

@@ -13,8 +13,11 @@ class BlockContext:
 
     height: int
     beacon: bytes
+    is_revealed: bool = False  # its first transaction was its proposer's reveal
+    is_withheld: bool = False  # it should have been: the proposer goes without the block's fees
     proofs: int = 0
     convictions: list[Conviction] = field(default_factory=list)
+    voidings: list[Voiding] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,15 @@ class Conviction:
     attempt: state_pb2.Attempt
     prover: bytes
     proof_kind: str
+
+
+@dataclass(frozen=True)
+class Voiding:
+    """An attempt that cannot stand though nobody has proven it wrong; carried out at the block's end (A2)."""
+
+    attempt: state_pb2.Attempt
+    reason: str  # "vote", "model" or "update"; "author": convicted in this block
+    silent: bool  # its author counts as late
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abci_app.state import State, tokens
 from abci_app.state.keyspace import task_key
-from abci_app.state.participants import MAX_PARTICIPANTS
+from abci_app.state.participants import MAX_AGGREGATORS, MAX_PARTICIPANTS
 from abci_app.transitions.call import Call
 from abci_app.transitions.fields import check_balance, validate_address, validate_root
 from optfl import errors, tasks
 from optfl.rules import Rule, RuleError, parse_rule
 from optfl.transactions import MAX_TRANSACTION_BYTES
+from optfl.votes import MAX_EPSILON
 from optfl.wire import state_pb2, transaction_pb2
 
 MAX_LIVE_TASKS = 64  # each is visited at every block's end
@@ -37,8 +38,20 @@ _BOUNDS = {
     "client_reward": (0, 1 << 48),
     "validator_reward": (0, 1 << 48),
     "replica_reward": (0, 1 << 48),
+    "mode": (0, 2),
+    "arithmetic": (0, 1),
+    "rotation": (0, 1),
+    "vote_epsilon": (0, 1 << 48),
+    "vote_theta": (0, 1 << 48),
+    "vote_commit_blocks": (1, 1_000_000),
+    "vote_reveal_blocks": (1, 1_000_000),
+    "demand_blocks": (1, 1_000_000),
+    "min_safety_percent": (0, 100),
+    "min_round_blocks": (1, 1_000_000),
+    "challenge_bond": (1, 1 << 48),
+    "demand_bond": (1, 1 << 48),
 }
-_MAX_PARTICIPANTS = {"aggregators": 256, "clients": MAX_PARTICIPANTS, "replicas": 64}
+_MAX_PARTICIPANTS = {"aggregators": MAX_AGGREGATORS, "clients": MAX_PARTICIPANTS, "replicas": 64}
 
 
 def validate(message: transaction_pb2.CreateTask) -> None:
@@ -53,6 +66,11 @@ def validate(message: transaction_pb2.CreateTask) -> None:
         raise errors.InvalidTaskParameters(f"chunk_values is {parameters.chunk_values}; use a power of two")
     for field, most in _MAX_PARTICIPANTS.items():
         _validate_participants(field, list(getattr(parameters, field)), most)
+    listed = len(parameters.aggregators)
+    if parameters.mode == transaction_pb2.MODE_QUORUM and listed > 0 and listed % 2 == 0:
+        raise errors.InvalidTaskParameters(
+            f"{listed} aggregators tolerate no more faulty ones than {listed - 1} do; name 2f+1"
+        )
     _validate_rule(parameters)
     if tasks.compute_escrow(parameters) > MAX_TOKENS:
         raise errors.InvalidTaskParameters("rounds times rewards is more than any account can hold")
@@ -70,19 +88,39 @@ def _validate_participants(field: str, addresses: list[bytes], most: int) -> Non
 
 
 def _validate_rule(parameters: transaction_pb2.TaskParameters) -> None:
-    rule = _parse(parameters.rule)
-    if not rule.minimum_updates <= parameters.min_updates <= parameters.clients_per_round:
+    is_float = parameters.arithmetic == transaction_pb2.ARITHMETIC_FLOAT
+    minimum = 1 if is_float else _parse(parameters.rule).minimum_updates
+    if not minimum <= parameters.min_updates <= parameters.clients_per_round:
         raise errors.InvalidTaskParameters(
-            f"min_updates is {parameters.min_updates}; {parameters.rule} needs {rule.minimum_updates}, "
+            f"min_updates is {parameters.min_updates}; {parameters.rule} needs {minimum}, "
             f"and clients_per_round is {parameters.clients_per_round}"
         )
     if parameters.clients and len(parameters.clients) < parameters.clients_per_round:
         raise errors.InvalidTaskParameters(
             f"clients_per_round is {parameters.clients_per_round}, but {len(parameters.clients)} clients are allowed"
         )
-    if (size := tasks.compute_proof_bytes(parameters)) > MAX_TRANSACTION_BYTES:
+    if is_float:
+        _validate_plugin(parameters)
+    elif (size := tasks.compute_proof_bytes(parameters)) > MAX_TRANSACTION_BYTES:
         raise errors.ProofTooLarge(
             f"a fraud proof would take {size} bytes of at most {MAX_TRANSACTION_BYTES}; use a smaller chunk_values"
+        )
+
+
+def _validate_plugin(parameters: transaction_pb2.TaskParameters) -> None:
+    """A float aggregator: the ledger knows its name alone, so only votes convict, within a tolerance."""
+    if tasks.parse_plugin(parameters.rule) is None:
+        raise errors.InvalidRule(
+            f"{parameters.rule!r} names no float aggregator; write float(name), name of a-z, 0-9 and _, 32 at most"
+        )
+    if parameters.mode != transaction_pb2.MODE_OPTIMISTIC:
+        raise errors.InvalidTaskParameters("a float task is optimistic: no two machines sign the same model root")
+    if not 1 <= parameters.vote_epsilon <= MAX_EPSILON:
+        raise errors.InvalidTaskParameters(f"vote_epsilon is {parameters.vote_epsilon}; use 1 to {MAX_EPSILON}")
+    # A median of votes that are ε apart can lie further than ε from every one of them (red team V7).
+    if parameters.vote_theta < 2 * parameters.vote_epsilon:
+        raise errors.InvalidTaskParameters(
+            f"vote_theta is {parameters.vote_theta}; use at least twice vote_epsilon, {2 * parameters.vote_epsilon}"
         )
 
 
@@ -96,22 +134,19 @@ def _parse(rule: str) -> Rule:
 def check(state: State, call: Call, message: transaction_pb2.CreateTask) -> int:
     parameters = message.parameters
     minimum = tasks.compute_min_window_blocks(parameters, state.params.block_time_ms)
-    if parameters.min_window_blocks < minimum:
-        raise errors.InvalidTaskParameters(
-            f"min_window_blocks is {parameters.min_window_blocks}; at this bandwidth a watcher needs {minimum}"
-        )
+    for field in ("min_window_blocks", "vote_commit_blocks", "demand_blocks"):
+        if getattr(parameters, field) < minimum:
+            raise errors.InvalidTaskParameters(
+                f"{field} is {getattr(parameters, field)}; at this bandwidth a watcher needs {minimum}"
+            )
     retention = tasks.compute_retention_blocks(parameters, state.params.evidence_blocks)
     if retention > MAX_RETENTION_BLOCKS:
         raise errors.InvalidTaskParameters(
             f"replicas would have to keep blobs for {retention} blocks of at most {MAX_RETENTION_BLOCKS}; "
             "use shorter deadlines, a smaller window_factor_percent or fewer attempts"
         )
-    operations = _parse(parameters.rule).operations(parameters.clients_per_round, parameters.chunk_values)
-    if operations > state.params.max_proof_operations:
-        raise errors.ProofTooLarge(
-            f"a fraud proof would take {operations} operations of at most {state.params.max_proof_operations}; "
-            "use a smaller chunk_values"
-        )
+    if parameters.arithmetic == transaction_pb2.ARITHMETIC_EXACT:
+        _check_operations(state, parameters)
     if len(state.chain.live_tasks) >= MAX_LIVE_TASKS:
         raise errors.InvalidTaskParameters(f"{MAX_LIVE_TASKS} tasks are live; wait until one has ended")
     escrow = tasks.compute_escrow(parameters)
@@ -121,6 +156,15 @@ def check(state: State, call: Call, message: transaction_pb2.CreateTask) -> int:
         )
     check_balance(state, call.sender, escrow)
     return escrow
+
+
+def _check_operations(state: State, parameters: transaction_pb2.TaskParameters) -> None:
+    operations = _parse(parameters.rule).operations(parameters.clients_per_round, parameters.chunk_values)
+    if operations > state.params.max_proof_operations:
+        raise errors.ProofTooLarge(
+            f"a fraud proof would take {operations} operations of at most {state.params.max_proof_operations}; "
+            "use a smaller chunk_values"
+        )
 
 
 def apply(state: State, call: Call, message: transaction_pb2.CreateTask, found: int) -> bytes:
@@ -135,6 +179,8 @@ def apply(state: State, call: Call, message: transaction_pb2.CreateTask, found: 
         initial_model_root=message.initial_model_root,
         created_height=call.height,
         retention_blocks=tasks.compute_retention_blocks(message.parameters, state.params.evidence_blocks),
+        # Each task has its own part of a stake: whatever it pays, a lie costs the minimum at least.
+        required_stake=max(tasks.compute_required_stake(message.parameters), state.params.min_aggregator_stake),
     )
     chain.next_task_id += 1
     chain.live_tasks.append(task.task_id)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abci_app.state import State, tokens
-from abci_app.state.keyspace import round_key, stake_key, task_key
+from abci_app.state.keyspace import attempt_key, round_key, stake_key, task_key
 from optfl import errors
+from optfl.ballots import DIGEST_BYTES
 from optfl.certificates import CertificateError, Statement, check_certificate
 from optfl.keys import ADDRESS_BYTES
 from optfl.tasks import replica_quorum
@@ -12,6 +13,7 @@ from optfl.vectors import Shape, compute_vector_id
 from optfl.wire import receipt_pb2, state_pb2, transaction_pb2
 
 ROOT_BYTES = 32
+MAX_INPUTS = 1000  # of a round: the most clients that a task may draw
 ROLE_NAMES: dict[int, str] = {
     transaction_pb2.ROLE_VALIDATOR: "validator",
     transaction_pb2.ROLE_AGGREGATOR: "aggregator",
@@ -30,6 +32,11 @@ def validate_root(value: bytes, field: str) -> None:
         raise errors.InvalidField(f"{field} has {len(value)} bytes; a Merkle root has {ROOT_BYTES}")
 
 
+def validate_digest(value: bytes, field: str) -> None:
+    if len(value) != DIGEST_BYTES:
+        raise errors.InvalidField(f"{field} has {len(value)} bytes; a SHA-256 digest has {DIGEST_BYTES}")
+
+
 def validate_positive(value: int, field: str) -> None:
     if value == 0:
         raise errors.InvalidField(f"{field} is 0; give at least 1")
@@ -38,6 +45,16 @@ def validate_positive(value: int, field: str) -> None:
 def validate_role(role: int) -> None:
     if role not in ROLE_NAMES:
         raise errors.InvalidField(f"role {role} is unknown; use one of {', '.join(ROLE_NAMES.values())}")
+
+
+def validate_blobs(message: transaction_pb2.DemandBlob | transaction_pb2.AnswerDemand) -> None:
+    inputs = list(message.inputs)
+    if not inputs and not message.model:
+        raise errors.InvalidField("no blob is named: give selection indices of updates, or the model of an attempt")
+    if len(inputs) > MAX_INPUTS or inputs != sorted(set(inputs)):
+        raise errors.InvalidField(f"inputs are selection indices, ascending, each once, at most {MAX_INPUTS}")
+    if message.model and message.attempt_id == 0:
+        raise errors.InvalidField("a turn has no model yet; a round's base is the model of the attempt that made it")
 
 
 def check_balance(state: State, address: bytes, amount: int) -> None:
@@ -91,6 +108,35 @@ def check_round(state: State, task_id: int, number: int, parent_attempt: int, st
             f"round {number} is {_status_name(current.status)}; this is taken while it is {_status_name(status)}"
         )
     return current
+
+
+def check_attempt(state: State, task: state_pb2.Task, attempt_id: int) -> state_pb2.Attempt:
+    attempt = state.attempts.get(attempt_key(task.task_id, attempt_id))
+    if attempt is None:
+        raise errors.UnknownAttempt(f"task {task.task_id} has no attempt {attempt_id} on record")
+    return attempt
+
+
+def check_voter(
+    state: State, task_id: int, attempt_id: int, sender: bytes, status: int
+) -> tuple[state_pb2.Challenge, int]:
+    """The challenge of an attempt, which must be in phase `status`, and the sender's index among its voters."""
+    task = check_task(state, task_id)
+    challenge = state.challenges.get(attempt_key(task.task_id, attempt_id))
+    if challenge is None:
+        raise errors.UnknownChallenge(f"nobody challenges attempt {attempt_id} of task {task_id}; see its challenges")
+    if challenge.status != status:
+        phase, expected = (
+            state_pb2.ChallengeStatus.Name(s).removeprefix("CHALLENGE_STATUS_").lower()
+            for s in (challenge.status, status)
+        )
+        raise errors.WrongVotePhase(
+            f"the vote on attempt {attempt_id} is {phase}; this is taken while it is {expected}"
+        )
+    operators = [voter.operator for voter in challenge.voters]
+    if sender not in operators:
+        raise errors.NotVoter(f"{sender.hex()} had no voting power when attempt {attempt_id} was challenged")
+    return challenge, operators.index(sender)
 
 
 def _status_name(status: int) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from abci_app.state import State
 from abci_app.state.keyspace import stake_key, task_key
-from abci_app.state.participants import PARTICIPANT_ROLES, change_open_tasks, get_registered
+from abci_app.state.participants import change_open_tasks, get_registered, is_eligible
 from abci_app.transitions.call import Call
 from abci_app.transitions.fields import ROLE_NAMES, check_stored, check_task
 from optfl import errors, tasks
@@ -36,20 +36,33 @@ def check(state: State, call: Call, message: transaction_pb2.StartTask) -> state
         root=task.initial_model_root,
         certificate=message.certificate,
     )
-    if not parameters.aggregators:
-        parameters.aggregators.extend(get_registered(state, transaction_pb2.ROLE_AGGREGATOR))
+    _take_joined(state, task)
     if not parameters.clients:
         task.draw_by_stake = True
         parameters.clients.extend(get_registered(state, transaction_pb2.ROLE_CLIENT))
-    _check_registered(state, transaction_pb2.ROLE_AGGREGATOR, parameters.aggregators)
+        # Accounts are free: drawn by stake, or one owner's many accounts would fill every round (E2).
+        task.client_weights.extend(_get_client_stakes(state, parameters.clients))
     _check_registered(state, transaction_pb2.ROLE_CLIENT, parameters.clients)
-    if not parameters.aggregators:
-        raise errors.TooFewParticipants("no aggregator is registered; one must stake first")
+    if not parameters.aggregators and parameters.mode != transaction_pb2.MODE_PBFT:  # there validators aggregate
+        raise errors.TooFewParticipants(f"nobody eligible has joined; an aggregator must send JoinTask({task.task_id})")
     if len(parameters.clients) < parameters.clients_per_round:
         raise errors.TooFewParticipants(
             f"{len(parameters.clients)} clients are registered; a round takes {parameters.clients_per_round}"
         )
     return task
+
+
+def _take_joined(state: State, task: state_pb2.Task) -> None:
+    """Freeze the order of turns: those who joined, as the task lists them, or ascending where it lists nobody."""
+    role, minimum = transaction_pb2.ROLE_AGGREGATOR, state.params.min_aggregator_stake
+    joined = [a for a in task.joined if is_eligible(state, role, a, minimum)]
+    listed = list(task.parameters.aggregators)
+    del task.parameters.aggregators[:]
+    task.parameters.aggregators.extend([a for a in listed if a in joined] if listed else joined)
+
+
+def _get_client_stakes(state: State, clients: Iterable[bytes]) -> list[int]:
+    return [state.stakes[stake_key(transaction_pb2.ROLE_CLIENT, client)].amount for client in clients]
 
 
 def _check_registered(state: State, role: int, addresses: Iterable[bytes]) -> None:
@@ -65,6 +78,5 @@ def apply(state: State, call: Call, message: transaction_pb2.StartTask, found: s
     found.status = state_pb2.TASK_STATUS_RUNNING
     found.initial_model_certificate.CopyFrom(message.certificate)
     state.tasks.put(task_key(found.task_id), found)
-    for field, role in PARTICIPANT_ROLES.items():
-        change_open_tasks(state, role, list(getattr(found.parameters, field)), +1)
+    change_open_tasks(state, transaction_pb2.ROLE_REPLICA, found.parameters.replicas, +1)
     state.emit("task_started", task=found.task_id)

@@ -20,6 +20,8 @@ def validate(message: transaction_pb2.SubmitAggregate) -> None:
 
 def check(state: State, call: Call, message: transaction_pb2.SubmitAggregate) -> tuple[state_pb2.Task, state_pb2.Round]:
     task = check_running_task(state, message.task_id)
+    if task.parameters.mode != transaction_pb2.MODE_OPTIMISTIC:
+        raise errors.WrongMode(f"models of task {task.task_id} need signatures; send SubmitCertifiedAggregate")
     current = check_round(
         state, task.task_id, message.round, message.parent_attempt, state_pb2.ROUND_STATUS_AGGREGATING
     )
@@ -27,9 +29,6 @@ def check(state: State, call: Call, message: transaction_pb2.SubmitAggregate) ->
         raise errors.NotYourTurn(
             f"round {message.round} is at turn {current.turn}, which is that of {current.aggregator.hex()}"
         )
-    # Convicted of another attempt since its turn began: it has no stake left to answer with.
-    if state.stakes[stake_key(transaction_pb2.ROLE_AGGREGATOR, call.sender)].excluded:
-        raise errors.ExcludedAccount("this account is excluded as aggregator for good; its turn passes on")
     check_stored(
         state,
         task,

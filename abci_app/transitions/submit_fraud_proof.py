@@ -6,11 +6,11 @@ The proof is judged at once; what a conviction does is done at this block's end,
 from __future__ import annotations
 
 from abci_app.state import State, tokens
-from abci_app.state.keyspace import attempt_key
 from abci_app.transitions.call import Call, Conviction
-from abci_app.transitions.fields import check_balance, check_task
+from abci_app.transitions.fields import check_attempt, check_balance, check_task
 from optfl import errors
 from optfl.fraud import ProofError, is_fraud
+from optfl.tasks import authors_of
 from optfl.wire import state_pb2, transaction_pb2
 
 
@@ -22,10 +22,10 @@ def validate(message: transaction_pb2.SubmitFraudProof) -> None:
 def check(state: State, call: Call, message: transaction_pb2.SubmitFraudProof) -> Conviction | None:
     """Return the conviction to be carried out, or None if the attempt is not shown to be wrong."""
     task = check_task(state, message.task_id)
-    attempt = state.attempts.get(attempt_key(task.task_id, message.attempt_id))
-    if attempt is None:
-        raise errors.UnknownAttempt(f"task {task.task_id} has no attempt {message.attempt_id} on record")
-    if not attempt.aggregator:
+    if task.parameters.arithmetic == transaction_pb2.ARITHMETIC_FLOAT:
+        raise errors.NotProvable(f"task {task.task_id} aggregates in floating point; open a challenge instead")
+    attempt = check_attempt(state, task, message.attempt_id)
+    if not authors_of(attempt):
         raise errors.NotConvictable(f"attempt {message.attempt_id} is a round dropped without fault")
     # What is open can be proven wrong until it settles, however late that is: behind a longer window of an earlier
     # round, or because too few had proposed since it opened (A8). What is void or convicted, until its evidence height.

@@ -37,6 +37,7 @@ _POLL_SECONDS = 0.25  # between looks at the height while there is no subscripti
 _SLOW_POLL_SECONDS = 2.0  # while there is one: it may go quiet without an error
 _INTERNAL_ERROR = -32603  # CometBFT's own for "the call failed", with the reason in `data`
 _SUBSCRIPTION = "tm.event='NewBlockHeader'"
+_MAX_KNOWN_TASKS = 16
 
 _log = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ class Gateway:
         self._follower: asyncio.Task[None] | None = None
         self._subscribed = False
         self._news = asyncio.Event()
+        self._known: dict[int, tuple[bytes, state_pb2.TaskView]] = {}  # task -> digest of its view, the view
 
     async def __aenter__(self) -> Self:
         return self
@@ -212,7 +214,8 @@ class Gateway:
         """Wait until a greater height is seen; False if none was within the time."""
         self._news.clear()
         try:
-            await asyncio.wait_for(self._news.wait(), timeout_seconds)
+            async with asyncio.timeout(timeout_seconds):  # wait_for would lose a cancellation that comes with the news
+                await self._news.wait()
         except TimeoutError:
             return False
         return True
@@ -325,8 +328,24 @@ class Gateway:
         return await self.query_view("/account", state_pb2.Account, address)
 
     async def get_task(self, task_id: int) -> state_pb2.TaskView | None:
-        """Everything about a task, consistent at one height; None if there is no such task."""
-        return await self.query_view("/task", state_pb2.TaskView, task_id.to_bytes(8, "big"))
+        """Everything about a task, consistent at one height; None if there is no such task.
+
+        The node sends a view again only if more than its height has changed.
+        """
+        digest, known = self._known.get(task_id, (b"", None))
+        view = await self.query_view("/task", state_pb2.TaskView, task_id.to_bytes(8, "big") + digest)
+        if view is None:
+            return None
+        if known is None or view.HasField("task"):
+            known = view
+            self._known.pop(task_id, None)
+            self._known[task_id] = (_digest_view(view), view)
+            if len(self._known) > _MAX_KNOWN_TASKS:
+                del self._known[next(iter(self._known))]
+        current = state_pb2.TaskView()  # its own copy for each caller
+        current.CopyFrom(known)
+        current.height = view.height
+        return current
 
     async def get_params(self) -> state_pb2.Params:
         return await self._get_known("/params", state_pb2.Params)
@@ -349,6 +368,14 @@ class Gateway:
         if message is None:
             raise GatewayError(f"the chain at {self.url} has no {path}; it is not one of Optimistic FL")
         return message
+
+
+def _digest_view(view: state_pb2.TaskView) -> bytes:
+    """What tells the node which view we have: the SHA-256 of all but its height."""
+    content = state_pb2.TaskView()
+    content.CopyFrom(view)
+    content.ClearField("height")
+    return hashlib.sha256(content.SerializeToString(deterministic=True)).digest()
 
 
 def hash_transaction(transaction: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -17,7 +18,8 @@ from optfl.wire import state_pb2, transaction_pb2
 
 EXPIRY_BLOCKS = 50  # a transaction that is in no block by then never will be
 
-_POLL_SECONDS = 0.1  # between looks for an own transaction
+# From a block's header to the looks for an own transaction in it: the node indexes it behind the header.
+_INDEX_SECONDS = (0.02, 0.1)
 
 
 def sign_with_fee(key: SigningKey, body: transaction_pb2.Body, params: state_pb2.Params) -> bytes:
@@ -76,6 +78,12 @@ class CometLedger:
     async def get_task(self, task_id: int) -> state_pb2.TaskView | None:
         return await self.gateway.get_task(task_id)
 
+    async def list_tasks(self) -> Sequence[state_pb2.Task]:
+        return (await self.gateway.list_tasks()).tasks
+
+    async def get_stakes(self, address: bytes) -> Sequence[state_pb2.Stake]:
+        return (await self.gateway.list_stakes(address)).stakes
+
     async def submit(self, body: transaction_pb2.Body) -> TransactionResult:
         """Complete, sign and send `body`; return once it is in a block, refused, or past its expiry height."""
         async with self._sending:
@@ -98,7 +106,7 @@ class CometLedger:
         completed.sequence = self._sequence
         completed.expiry_height = height + EXPIRY_BLOCKS
         transaction = sign_with_fee(self._key, completed, self._params)
-        sent = _Sent(hash_transaction(transaction), completed.sequence, completed.expiry_height)
+        sent = _Sent(hash_transaction(transaction), completed.sequence, height, completed.expiry_height)
         if len(transaction) > MAX_TRANSACTION_BYTES:
             log = f"{len(transaction)} bytes; a transaction has at most {MAX_TRANSACTION_BYTES}"
             return sent, TransactionResult(errors.TransactionTooLarge.code, log, height, sent.hash)
@@ -120,19 +128,22 @@ class CometLedger:
             self._sequence = await self._get_sequence()
 
     async def _wait_for_inclusion(self, sent: _Sent) -> TransactionResult:
+        height = sent.height
         while True:
-            height = await self.gateway.get_height()
-            result = await self.gateway.get_transaction(sent.hash)
-            if result is not None:
-                return result
-            if height > sent.expiry_height:  # the height was asked for first: what was in time is indexed by now
+            height = await self.gateway.wait_for_block(height)
+            for seconds in _INDEX_SECONDS:
+                await asyncio.sleep(seconds)
+                result = await self.gateway.get_transaction(sent.hash)
+                if result is not None:
+                    return result
+            if height > sent.expiry_height:  # what was in time is indexed by now
                 log = f"in no block up to its expiry height {sent.expiry_height}; send it again"
                 return TransactionResult(errors.ExpiredTransaction.code, log, height, sent.hash)
-            await asyncio.sleep(_POLL_SECONDS)
 
 
 @dataclass(frozen=True)
 class _Sent:
     hash: bytes
     sequence: int
+    height: int  # of the node, before
     expiry_height: int

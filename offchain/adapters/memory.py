@@ -1,32 +1,79 @@
-"""Blobs straight on replicas in the same process: the simulation's transport, deterministic under any event loop."""
+"""Accounts in the same process that ask one another: the simulation's network, deterministic under any event loop."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from offchain.interfaces import Ledger
-from offchain.storage.protocol import Verb
+from offchain.storage.protocol import Handle, Verb
 from offchain.storage.replicated import ANSWER_SECONDS, PATIENCE_SECONDS, Accept, NoAnswer, ReplicatedBlobs, T
 from offchain.storage.service import ReplicaService
+from offchain.storage.verify import check_size
 from optfl.keys import SigningKey
 
-Deliver = Callable[[ReplicaService, Verb, bytes], Awaitable[bytes | None]]
-"""How a request reaches a replica: its answer, any lie in its stead, or None where the replica is down.
+Deliver = Callable[[bytes, Verb, Handle, bytes], Awaitable[bytes | None]]
+"""How a request reaches the account with this address: its answer, any lie in its stead, or None where it is down.
 
 The simulation's hook: it may also wait, on the virtual clock, before or after.
 """
 
 
-async def deliver_at_once(service: ReplicaService, verb: Verb, request: bytes) -> bytes | None:
-    return service.handle_put(request) if verb == "put" else service.handle_get(request)
+async def deliver_at_once(account: bytes, verb: Verb, handle: Handle, request: bytes) -> bytes | None:
+    return handle(request)
+
+
+class MemoryNetwork:
+    """Who answers what: replicas from the start, other accounts once they serve."""
+
+    def __init__(self, services: Iterable[ReplicaService] = ()) -> None:
+        self._handles: dict[tuple[bytes, Verb], Handle] = {}
+        for service in services:
+            self.serve(service.address, "put", service.handle_put)
+            self.serve(service.address, "get", service.handle_get)
+
+    def serve(self, account: bytes, verb: Verb, handle: Handle) -> None:
+        self._handles[account, verb] = handle
+
+    def find(self, account: bytes, verb: Verb) -> Handle | None:
+        return self._handles.get((account, verb))
+
+    def disconnect(self, account: bytes) -> None:
+        """The account's process is gone, and with it all that it served."""
+        self._handles = {key: handle for key, handle in self._handles.items() if key[0] != account}
+
+
+class MemoryTransport:
+    """`offchain.storage.replicated.Transport` of the account with this address, in a `MemoryNetwork`."""
+
+    def __init__(self, network: MemoryNetwork, address: bytes, deliver: Deliver = deliver_at_once) -> None:
+        self._network = network
+        self._address = address
+        self._deliver = deliver
+
+    async def ask(self, account: bytes, verb: Verb, request: bytes, accept: Accept[T], max_answer_bytes: int) -> T:
+        handle = self._network.find(account, verb)
+        answer = None if handle is None else await self._deliver(account, verb, handle, request)
+        if answer is None:
+            raise NoAnswer("the account is down")
+        check_size(len(answer), max_answer_bytes)
+        return accept(answer)
+
+    async def wait_for_any(self, accounts: Sequence[bytes], verb: Verb) -> None:
+        pass  # whether an account is down shows when it is asked
+
+    def is_reachable(self, account: bytes, verb: Verb) -> bool:
+        return True
+
+    def serve(self, verb: Verb, handle: Handle) -> None:
+        self._network.serve(self._address, verb, handle)
 
 
 class MemoryBlobs(ReplicatedBlobs):
-    """`offchain.interfaces.Blobs` on `services`, for the account with `key`."""
+    """`offchain.interfaces.Blobs` in `network`, for the account with `key`."""
 
     def __init__(
         self,
-        services: Sequence[ReplicaService],
+        network: MemoryNetwork,
         key: SigningKey,
         ledger: Ledger,
         deliver: Deliver = deliver_at_once,
@@ -34,24 +81,19 @@ class MemoryBlobs(ReplicatedBlobs):
         answer_seconds: float = ANSWER_SECONDS,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
-        transport = _MemoryTransport(services, deliver)
-        super().__init__(transport, key, ledger, answer_seconds=answer_seconds, patience_seconds=patience_seconds)
+        self.transport = MemoryTransport(network, key.address, deliver)
+        super().__init__(self.transport, key, ledger, answer_seconds=answer_seconds, patience_seconds=patience_seconds)
 
 
-class _MemoryTransport:
-    def __init__(self, services: Sequence[ReplicaService], deliver: Deliver) -> None:
-        self._services = {service.address: service for service in services}
-        self._deliver = deliver
+class MemoryJournal:
+    """`offchain.interfaces.VoteJournal` that lives as long as the object: pass it to a role's next life."""
 
-    async def ask(self, replica: bytes, verb: Verb, request: bytes, accept: Accept[T]) -> T:
-        service = self._services.get(replica)
-        answer = None if service is None else await self._deliver(service, verb, request)
-        if answer is None:
-            raise NoAnswer("the replica is down")
-        return accept(answer)
+    def __init__(self) -> None:
+        self._entries: dict[str, bytes] = {}
 
-    async def wait_for_any(self, replicas: Sequence[bytes]) -> None:
-        pass  # whether a replica is down shows when it is asked
+    def get(self, name: str) -> bytes | None:
+        return self._entries.get(name)
 
-    def is_reachable(self, replica: bytes) -> bool:
-        return True
+    def put(self, name: str, value: bytes) -> None:
+        if self._entries.setdefault(name, value) != value:
+            raise ValueError(f"{name} is journalled with another value")

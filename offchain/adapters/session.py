@@ -1,8 +1,8 @@
-"""Zenoh sessions: how a role reaches the replicas, and a replica listens.
+"""Zenoh sessions: how a role reaches the replicas and other roles, and how some of them listen.
 
 Every session is a *peer* with fixed endpoints and nothing found by multicast or gossip. A Zenoh *client* holds one link
-only and cannot start while no endpoint answers; a peer links to every replica, starts while some are dead, and keeps
-trying those.
+only and cannot start while no endpoint answers; a peer links to every endpoint, starts while some are dead, and keeps
+trying those. Over a link both sides ask and answer, whoever opened it.
 """
 
 from __future__ import annotations
@@ -35,14 +35,18 @@ class EndpointTaken(SessionError):
 
 
 @asynccontextmanager
-async def open_session(endpoints: Sequence[str], listen: str | None = None) -> AsyncIterator[zenoh.Session]:
+async def open_session(
+    endpoints: Sequence[str], listen: str | None = None, *, account: str | None = None
+) -> AsyncIterator[zenoh.Session]:
     """A session linked to `endpoints` ("tcp/host:port") as they come up and come back; closed at the end of the block.
 
-    With `listen` others can link to it, to ask it what it answers and nothing else. Raises SessionError.
+    With `listen` others can link to it. `account`, an `account_prefix`, is whom it answers for; without, it answers
+    nobody. Raises SessionError.
     """
     for endpoint in [*endpoints, *([] if listen is None else [listen])]:
         check_endpoint(endpoint)
-    session = await asyncio.to_thread(_open, endpoints, listen)
+    others = [endpoint for endpoint in endpoints if endpoint != listen]  # one list may serve all who are in it
+    session = await asyncio.to_thread(_open, others, listen, account)
     try:
         yield session
     finally:
@@ -59,12 +63,17 @@ def check_endpoint(endpoint: str) -> None:
         raise SessionError(f"endpoint {endpoint!r} is not like tcp/127.0.0.1:7447; correct it in the configuration")
 
 
-def key_expression(chain_id: str, replica: bytes, verb: Verb) -> str:
-    """Where the replica with this address answers."""
-    return f"optfl/{quote(chain_id, safe='')}/replica/{replica.hex()}/{verb}"
+def account_prefix(chain_id: str, account: bytes) -> str:
+    """What begins all keys of the account with this address."""
+    return f"optfl/{quote(chain_id, safe='')}/account/{account.hex()}"
 
 
-def _open(endpoints: Sequence[str], listen: str | None) -> zenoh.Session:
+def key_expression(chain_id: str, account: bytes, verb: Verb) -> str:
+    """Where the account with this address answers."""
+    return f"{account_prefix(chain_id, account)}/{verb}"
+
+
+def _open(endpoints: Sequence[str], listen: str | None, account: str | None) -> zenoh.Session:
     settings: dict[str, Any] = {
         "mode": "peer",
         "connect/endpoints": list(endpoints),
@@ -84,9 +93,8 @@ def _open(endpoints: Sequence[str], listen: str | None) -> zenoh.Session:
         "transport/link/protocols": ["tcp"],
         "transport/link/rx/max_message_size": MAX_MESSAGE_BYTES,
         "transport/shared_memory/enabled": False,  # segments would outlive a killed process
+        "access_control": _build_access_control(account),
     }
-    if listen is not None:
-        settings["access_control"] = _ANSWER_ONLY
     config = zenoh.Config()
     for name, value in settings.items():
         config.insert_json5(name, json.dumps(value))
@@ -100,30 +108,32 @@ def _open(endpoints: Sequence[str], listen: str | None) -> zenoh.Session:
         ) from error
 
 
-# Without this, whoever connects as a Zenoh client could answer in another replica's name to everybody linked here,
-# and use the replica as a relay.
-_ANSWER_ONLY = {
-    "enabled": True,
-    "default_permission": "deny",
-    "rules": [
-        {
-            "id": "asked",
-            "permission": "allow",
-            "flows": ["ingress"],
-            "messages": ["query"],
-            "key_exprs": ["optfl/**"],
-        },
-        {
-            "id": "answers",
-            "permission": "allow",
-            "flows": ["egress"],
-            "messages": ["declare_queryable", "reply"],
-            "key_exprs": ["optfl/**"],
-        },
-    ],
-    "subjects": [{"id": "everyone"}],
-    "policies": [{"subjects": ["everyone"], "rules": ["asked", "answers"]}],
-}
+def _build_access_control(account: str | None) -> dict[str, Any]:
+    """A session asks everybody, and answers for `account` alone.
+
+    Without this, a session would pass on what it hears: whoever links to it as a Zenoh client could answer in another
+    account's name to everybody linked there, and use the session as a relay.
+    """
+    rules = [
+        _allow("ask", "egress", ["query"], "optfl/**"),
+        _allow("hear", "ingress", ["declare_queryable", "reply"], "optfl/**"),
+    ]
+    if account is not None:
+        rules += [
+            _allow("be-asked", "ingress", ["query"], f"{account}/*"),
+            _allow("answer", "egress", ["declare_queryable", "reply"], f"{account}/*"),
+        ]
+    return {
+        "enabled": True,
+        "default_permission": "deny",
+        "rules": rules,
+        "subjects": [{"id": "everyone"}],
+        "policies": [{"subjects": ["everyone"], "rules": [rule["id"] for rule in rules]}],
+    }
+
+
+def _allow(name: str, flow: str, messages: list[str], keys: str) -> dict[str, Any]:
+    return {"id": name, "permission": "allow", "flows": [flow], "messages": messages, "key_exprs": [keys]}
 
 
 def _first_sentence(error: zenoh.ZError) -> str:

@@ -1,36 +1,94 @@
-"""An aggregator: at its turn it aggregates alone, stores the model and submits its root.  # seed 001, section D"""
+"""An aggregator: at its turn it aggregates alone, stores the model and submits its root.  # seed 001, section D
+
+In mode `quorum` there are no turns: each aggregator computes and signs every round's model, see `certifying`.
+"""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
+from typing import TypedDict, Unpack
+
 from offchain.interfaces import Blobs, Int32Vector, Ledger
-from offchain.roles.views import (
-    Aggregate,
-    fetch_model,
-    fetch_updates,
-    get_commitments,
-    get_head,
-    store,
-    submit,
-    work_on_rounds,
-)
+from offchain.roles.certifying import Certifier, Question, get_question
+from offchain.roles.computing import CannotCompute, Compute, FloatAggregate, ModelComputer, in_thread
+from offchain.roles.fetching import Demander, VectorsMissing, fetch_round, get_update_roots
+from offchain.roles.keeping import KeptVectors, work_on_task
+from offchain.roles.membership import Membership, Terms
+from offchain.roles.signing import Signer
+from offchain.roles.validator import Validator
+from offchain.roles.views import Aggregate, get_head, store, submit
+from offchain.roles.watching import Cost
 from optfl import tasks
-from optfl.rules import parse_rule
 from optfl.vectors import ChunkedVector
 from optfl.wire import state_pb2, transaction_pb2
 
+log = logging.getLogger(__name__)
+
+
+class AggregatorOptions(TypedDict, total=False):
+    """What most aggregators leave as it is."""
+
+    terms: Terms
+    signer: Signer  # for mode quorum
+    floats: Mapping[str, FloatAggregate]  # by name, for float tasks
+    compute: Compute  # by default in a thread
+    verify_parents: bool  # re-execute what a round is built on: work on a wrong model is lost (A10). Default: no
+
 
 async def run_aggregator(aggregator: Aggregator, task_id: int) -> None:
-    """Take this aggregator's turns in a task until it ends."""
-    await work_on_rounds(aggregator.ledger, task_id, aggregator.find_work, aggregator.take_turn)
+    """Join a task, take this aggregator's turns in it until it ends."""
+    await work_on_task(aggregator.ledger, task_id, aggregator.act, aggregator.kept)
 
 
 class Aggregator:
     """One aggregator's work in a turn. `aggregate` is the kernel it computes with."""
 
-    def __init__(self, ledger: Ledger, blobs: Blobs, aggregate: Aggregate) -> None:
+    def __init__(
+        self, ledger: Ledger, blobs: Blobs, aggregate: Aggregate, **options: Unpack[AggregatorOptions]
+    ) -> None:
         self.ledger = ledger
+        self.kept = KeptVectors(blobs)
+        self.cost = Cost()
         self._blobs = blobs
         self._aggregate = aggregate
+        self._computer = ModelComputer(aggregate, options.get("floats"))
+        self._compute = options.get("compute", in_thread)
+        self._membership = Membership(ledger, options.get("terms", Terms()), self._find_objection)
+        self._demander = Demander(ledger)
+        self._model: tuple[Question, ChunkedVector] | None = None
+        self._watcher = None
+        if options.get("verify_parents", False):
+            self._watcher = Validator(ledger, blobs, aggregate, floats=options.get("floats", {}), compute=self._compute)
+            self._watcher.cost = self.cost
+        self._certifier = None
+        if (signer := options.get("signer")) is not None:
+            self._certifier = Certifier(
+                ledger, blobs, signer, self._computer, self._compute, kept=self.kept, cost=self.cost
+            )
+
+    async def act(self, view: state_pb2.TaskView) -> None:
+        """What is to be done at this block. Raises BlobUnavailable, LedgerUnavailable."""
+        if view.task.status == state_pb2.TASK_STATUS_CREATED:
+            await self._membership.join(view)
+            return
+        await self._membership.come_back(view)
+        if self._watcher is not None:
+            for attempt in view.attempts:
+                if is_next(view.task.parameters, attempt, self.ledger.address):
+                    await self._watcher.watch(view, attempt)
+        if view.task.parameters.mode == transaction_pb2.MODE_QUORUM and self._certifier is not None:
+            await self._certifier.act(view)
+        elif (current := self.find_work(view)) is not None:
+            await self.take_turn(view, current)
+
+    def _find_objection(self, parameters: transaction_pb2.TaskParameters) -> str | None:
+        """Why this aggregator could take no part in such a task, or None."""
+        if parameters.mode == transaction_pb2.MODE_QUORUM and self._certifier is None:
+            return "its models are signed by many, and this aggregator was given nothing to sign with"
+        if parameters.mode == transaction_pb2.MODE_PBFT:
+            return "validators make its models"
+        return self._computer.find_objection(parameters)
 
     def find_work(self, view: state_pb2.TaskView) -> state_pb2.Round | None:
         """The round whose turn is ours."""
@@ -45,11 +103,13 @@ class Aggregator:
 
         The input set is the ledger's: there is no update to drop or to add (seed 001 leaves it open, A1-9).
         """
-        commitments = get_commitments(view, current)
-        base = await fetch_model(self._blobs, view.task, current.base_root)
-        updates = await fetch_updates(self._blobs, view.task, [c.update_root for c in commitments])
-        values = self.compute_model(view.task, current, base, updates, [c.weight for c in commitments])
-        model = ChunkedVector(tasks.model_shape(view.task.parameters), values)
+        if not self.trusts_parent(view, current):
+            return
+        try:
+            model = await self._get_model(view, current)
+        except CannotCompute as error:
+            log.warning("round %d cannot be aggregated here: %s", current.round, error)
+            return
         certificate = await store(self.ledger, self._blobs, view, current.round, model)
         claim = transaction_pb2.SubmitAggregate(
             task_id=view.task.task_id,
@@ -59,8 +119,39 @@ class Aggregator:
             model_root=model.root,
             certificate=certificate,
         )
-        what = f"round {current.round}, turn {current.turn}: aggregate of {len(updates)} updates submitted"
+        what = f"round {current.round}, turn {current.turn}: aggregate of {current.committed} updates submitted"
         await submit(self.ledger, transaction_pb2.Body(submit_aggregate=claim), what)
+
+    async def _get_model(self, view: state_pb2.TaskView, current: state_pb2.Round) -> ChunkedVector:
+        """The model of our turn, computed once however often storing or submitting it fails."""
+        question = get_question(current)
+        if self._model is not None and self._model[0] == question:
+            return self._model[1]
+        roots, weights = get_update_roots(view, current)
+        try:
+            (base,), updates = await fetch_round(self._blobs, view, [current.base_root], roots)
+        except VectorsMissing as missing:
+            await self._demander.demand_for_turn(view, current, missing.roots)
+            raise
+        values = await self._compute(self.compute_model, view.task, current, base, updates, weights)
+        self.cost.aggregations += 1
+        self.cost.bytes += sum(len(vector.data) for vector in (base, *updates))
+        model = ChunkedVector(tasks.model_shape(view.task.parameters), values)
+        self.kept.keep(current.round, model)
+        self._model = (question, model)
+        return model
+
+    def trusts_parent(self, view: state_pb2.TaskView, current: state_pb2.Round) -> bool:
+        """Whether we may build on the model before: it was not found wrong, or not judged yet with half the turn gone.
+
+        Training does not wait for this: it happens in our turn, and before.
+        """
+        parent = next((a for a in view.attempts if a.attempt_id == current.parent_attempt), None)
+        if self._watcher is None or parent is None or not is_next(view.task.parameters, parent, self.ledger.address):
+            return True
+        is_late = 2 * view.height >= current.turn_start_height + current.aggregation_deadline_height
+        is_judged = self._watcher.has_judged(parent) or parent.status != state_pb2.ATTEMPT_STATUS_OPEN
+        return not self._watcher.has_doubts(parent) and (is_judged or is_late)
 
     def compute_model(
         self,
@@ -71,5 +162,11 @@ class Aggregator:
         weights: list[int],
     ) -> Int32Vector:
         """G_r = saturate32(G_{r-1} + rule(updates)). Byzantine aggregators differ in this alone."""
-        rule = parse_rule(task.parameters.rule)
-        return self._aggregate(rule, base.values, [update.values for update in updates], weights)
+        return self._computer.compute(task.parameters, base.values, [update.values for update in updates], weights)
+
+
+def is_next(parameters: transaction_pb2.TaskParameters, attempt: state_pb2.Attempt, address: bytes) -> bool:
+    """Whether the turn after the attempt's round is this aggregator's: it has most to lose if the model is wrong."""
+    if not attempt.aggregator or attempt.aggregator == address or not parameters.aggregators:
+        return False
+    return parameters.aggregators[attempt.round % len(parameters.aggregators)] == address

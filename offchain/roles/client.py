@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 from offchain.interfaces import Blobs, Ledger, Trainer
-from offchain.roles.views import (
-    compute_seed,
-    fetch_model,
-    get_commitments,
-    get_head,
-    store,
-    submit,
-    work_on_rounds,
-)
+from offchain.roles.computing import Compute, in_thread
+from offchain.roles.keeping import KeptVectors, work_on_task
+from offchain.roles.views import compute_seed, fetch_model, get_commitments, get_head, store, submit
 from optfl import tasks
 from optfl.vectors import ChunkedVector
 from optfl.wire import state_pb2, transaction_pb2
 
 
-async def run_client(task_id: int, ledger: Ledger, blobs: Blobs, trainer: Trainer) -> None:
+async def run_client(
+    task_id: int, ledger: Ledger, blobs: Blobs, trainer: Trainer, compute: Compute = in_thread
+) -> None:
     """Take part in a task until it ends."""
-    client = Client(ledger, blobs, trainer)
-    await work_on_rounds(ledger, task_id, client.find_work, client.contribute)
+    client = Client(ledger, blobs, trainer, compute)
+    await work_on_task(ledger, task_id, client.act, client.kept)
 
 
 class Client:
     """One client's work in a round. Keeps the round's update, so that a lost reply does not cost a second training."""
 
-    def __init__(self, ledger: Ledger, blobs: Blobs, trainer: Trainer) -> None:
+    def __init__(self, ledger: Ledger, blobs: Blobs, trainer: Trainer, compute: Compute = in_thread) -> None:
+        self.kept = KeptVectors(blobs)
         self._ledger = ledger
         self._blobs = blobs
         self._trainer = trainer
+        self._compute = compute
         self._trained: tuple[tuple[int, int], ChunkedVector, int] | None = None
+
+    async def act(self, view: state_pb2.TaskView) -> None:
+        """Contribute to the round that waits for this client, if there is one. Raises what `contribute` does."""
+        if (current := self.find_work(view)) is not None:
+            await self.contribute(view, current)
 
     def find_work(self, view: state_pb2.TaskView) -> state_pb2.Round | None:
         """The round that waits for this client's update."""
@@ -45,6 +48,7 @@ class Client:
     async def contribute(self, view: state_pb2.TaskView, current: state_pb2.Round) -> None:
         """Train from the round's base, store the update, commit to it. Raises BlobUnavailable, LedgerUnavailable."""
         update, weight = await self._train(view.task, current)
+        self.kept.keep(current.round, update)
         certificate = await store(self._ledger, self._blobs, view, current.round, update)
         commit = transaction_pb2.CommitUpdate(
             task_id=view.task.task_id,
@@ -64,7 +68,7 @@ class Client:
         if self._trained is None or self._trained[0] != lineage:
             base = await fetch_model(self._blobs, task, current.base_root)
             seed = compute_seed(self._ledger.address, task.task_id, *lineage)
-            values, examples = self._trainer.train(base.values, seed)
+            values, examples = await self._compute(self._trainer.train, base.values, seed)
             update = ChunkedVector(tasks.update_shape(task.parameters), values)
             self._trained = (lineage, update, min(max(examples, 1), task.parameters.max_weight))
         return self._trained[1], self._trained[2]

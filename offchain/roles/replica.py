@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import zenoh
 
+from offchain.adapters.blobs import ZenohBlobs
+from offchain.adapters.desks import Desk
 from offchain.adapters.session import key_expression
 from offchain.interfaces import Ledger, LedgerUnavailable
-from offchain.storage.protocol import Verb
+from offchain.roles.upkeep import run_upkeep
+from offchain.storage.protocol import Handle, Verb
 from offchain.storage.service import ReplicaService
 from offchain.storage.store import BlobStore
 from optfl.keys import SigningKey
 from optfl.wire import state_pb2
 
 log = logging.getLogger(__name__)
-
-# Threads and waiting requests, by verb. Gets have their own, so that none waits for a put's fsync; a get's thread is
-# held by a reader that takes its bytes slowly. What comes beyond these is dropped, and asked again.
-WORKERS: dict[Verb, int] = {"put": 4, "get": 8}
-MAX_WAITING: dict[Verb, int] = {"put": 64, "get": 1024}
 
 MAX_KNOWN_TASKS = 256
 _NODE_SECONDS = 10.0
@@ -33,13 +28,21 @@ _RETRY_SECONDS = 1.0
 async def run_replica(
     ledger: Ledger, key: SigningKey, store: BlobStore, session: zenoh.Session, stop: asyncio.Event
 ) -> None:
-    """Serve until `stop`, through any outage of the node; forget what is past its retention."""
+    """Serve until `stop`, through any outage of the node; pull what is missing, forget what is past its retention."""
     reader = LedgerTaskReader(ledger, asyncio.get_running_loop())
     server = ReplicaServer(ReplicaService(ledger.chain_id, key, store, reader), ledger.chain_id, session)
-    async with asyncio.TaskGroup() as group:
-        following = group.create_task(_follow_blocks(ledger, reader, store))
-        await server.run(stop)
-        following.cancel()
+    blobs = ZenohBlobs(session, key, ledger)
+    try:
+        async with asyncio.TaskGroup() as group:
+            duties = [
+                group.create_task(_follow_blocks(ledger, reader, store)),
+                group.create_task(run_upkeep(ledger, blobs, store)),
+            ]
+            await server.run(stop)
+            for duty in duties:
+                duty.cancel()
+    finally:
+        await blobs.close()
 
 
 async def _follow_blocks(ledger: Ledger, reader: LedgerTaskReader, store: BlobStore) -> None:
@@ -110,62 +113,13 @@ class ReplicaServer:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Answer until `stop` is set; requests that are being answered then are finished."""
-        # The put comes last: authors and readers take it for the sign that the replica is there.
-        desks = [_Desk("get", self._service.handle_get), _Desk("put", self._service.handle_put)]
-        queryables = [self._declare(desk) for desk in desks]
+        desks = [self._open_desk("get", self._service.handle_get), self._open_desk("put", self._service.handle_put)]
         log.info("replica %s is serving", self._service.address.hex())
         try:
             await stop.wait()
         finally:
-            for queryable in queryables:
-                queryable.undeclare()  # type: ignore[no-untyped-call]  # its stub is untyped
             for desk in desks:
                 await asyncio.to_thread(desk.close)
 
-    def _declare(self, desk: _Desk) -> zenoh.Queryable[None]:
-        return self._session.declare_queryable(
-            key_expression(self._chain_id, self._service.address, desk.verb),
-            zenoh.handlers.Callback(desk.take, indirect=False),
-            complete=True,
-        )
-
-
-class _Desk:
-    """Takes the queries of one verb off Zenoh's threads, and answers them on its own."""
-
-    def __init__(self, verb: Verb, handle: Callable[[bytes], bytes]) -> None:
-        self.verb = verb
-        self._handle = handle
-        self._pool = ThreadPoolExecutor(WORKERS[verb], thread_name_prefix=verb)
-        self._room = threading.BoundedSemaphore(WORKERS[verb] + MAX_WAITING[verb])
-
-    def take(self, query: zenoh.Query) -> None:
-        """Runs on the thread that reads the link, so it never waits."""
-        if not self._room.acquire(blocking=False):
-            log.warning("too many %s requests at once; dropping one", self.verb)
-            _drop(query)
-            return
-        try:
-            self._pool.submit(self._answer, query)
-        except RuntimeError:  # closed: the replica is stopping
-            self._room.release()
-            _drop(query)
-
-    def close(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-    def _answer(self, query: zenoh.Query) -> None:
-        try:
-            with query:
-                query.reply(query.key_expr, self._handle(b"" if query.payload is None else query.payload.to_bytes()))
-        except zenoh.ZError as error:
-            log.warning("cannot answer a %s: %s", self.verb, error)
-        except Exception:  # our own bug: said loudly, while the other requests are still served
-            log.exception("a %s could not be answered; this is a bug", self.verb)
-        finally:
-            self._room.release()
-
-
-def _drop(query: zenoh.Query) -> None:
-    """End a query without an answer: its asker tries again, or elsewhere."""
-    query.drop()  # type: ignore[no-untyped-call]  # its stub is untyped
+    def _open_desk(self, verb: Verb, handle: Handle) -> Desk:
+        return Desk(self._session, key_expression(self._chain_id, self._service.address, verb), verb, handle)

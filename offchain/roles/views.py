@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 from offchain.interfaces import Blobs, BlobUnavailable, Int16Vector, Int32Vector, Ledger, LedgerUnavailable
 from optfl import tasks
@@ -29,12 +29,12 @@ _LIVE = (state_pb2.TASK_STATUS_CREATED, state_pb2.TASK_STATUS_RUNNING, state_pb2
 _RETRY_SECONDS = 1.0
 
 
-async def watch_task(ledger: Ledger, task_id: int) -> AsyncIterator[state_pb2.TaskView]:
+async def watch_task(ledger: Ledger, task_id: int, after_height: int = 0) -> AsyncIterator[state_pb2.TaskView]:
     """The task's view at each new block (late ones are skipped), up to and including the first in which it has ended.
 
     A node that does not answer is waited for: a role outlives its node's restarts.
     """
-    height = 0
+    height = after_height
     while True:
         try:
             height = await ledger.wait_for_block(height)
@@ -46,25 +46,12 @@ async def watch_task(ledger: Ledger, task_id: int) -> AsyncIterator[state_pb2.Ta
         if view is None:
             continue
         yield view
-        if view.task.status not in _LIVE:
+        if not is_live(view.task):
             return
 
 
-async def work_on_rounds(
-    ledger: Ledger,
-    task_id: int,
-    find_work: Callable[[state_pb2.TaskView], state_pb2.Round | None],
-    work: Callable[[state_pb2.TaskView, state_pb2.Round], Awaitable[None]],
-) -> None:
-    """Until the task ends: at each block, `work` on the round that `find_work` says waits for us, if there is one."""
-    async for view in watch_task(ledger, task_id):
-        current = find_work(view)
-        if current is None:
-            continue
-        try:
-            await work(view, current)
-        except TRANSIENT as error:
-            log.warning("round %d: %s; trying again at the next block", current.round, error)
+def is_live(task: state_pb2.Task) -> bool:
+    return task.status in _LIVE
 
 
 def get_head(view: state_pb2.TaskView) -> state_pb2.Round | None:
@@ -87,6 +74,30 @@ async def fetch_updates(blobs: Blobs, task: state_pb2.Task, roots: Sequence[byte
     """The int16 updates with these roots, in this order. Raises BlobUnavailable."""
     shape = tasks.update_shape(task.parameters)
     return list(await asyncio.gather(*(_fetch(blobs, task, shape, root) for root in roots)))
+
+
+def find_sources(view: state_pb2.TaskView, root: bytes) -> list[bytes]:
+    """Accounts that should have the vector with this root, in the order in which to ask them.
+
+    Replicas first. If it is demanded, also the validators that serve it, and its authors.
+    """
+    sources = dict.fromkeys(view.task.parameters.replicas)
+    demands = [demand for demand in view.demands if demand.root == root]
+    for demand in demands:
+        sources |= dict.fromkeys(holder.operator for holder in demand.holders)
+    if demands:
+        sources |= dict.fromkeys(_find_authors(view, root))
+    return list(sources)
+
+
+def _find_authors(view: state_pb2.TaskView, root: bytes) -> Iterator[bytes]:
+    for indexed in (indexed for listed in view.commitments for indexed in listed.commitments):
+        if indexed.commitment.update_root == root:
+            yield indexed.commitment.client
+    for attempt in view.attempts:
+        if attempt.model_root == root:
+            yield from [attempt.aggregator, *attempt.signers] if attempt.aggregator else []
+        yield from (given.client for given in attempt.inputs if given.update_root == root)
 
 
 async def _fetch(blobs: Blobs, task: state_pb2.Task, shape: Shape, root: bytes) -> ChunkedVector:

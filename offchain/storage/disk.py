@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _META = ".meta"
 _BLOB = re.compile("[0-9a-f]{64}")
+_PIECE_BYTES = 1 << 18  # that are read at once to compare a file
 
 
 class StoreInUse(Exception):
@@ -109,17 +110,17 @@ class DiskStore:
     def _has(self, vector_id: bytes, data: bytes) -> bool:
         """Whether exactly these bytes are stored already."""
         try:
-            stored = self._path(vector_id).read_bytes()
+            is_stored = _holds(self._path(vector_id), data)
         except FileNotFoundError:
             return False
-        if stored != data:
+        if not is_stored:
             log.error("blob %s does not match its id any more; its owner stores it again", vector_id.hex())
-        return stored == data
+        return is_stored
 
     def _write_blob(self, vector_id: bytes, data: bytes) -> None:
         self._write_file(self._path(vector_id), data)
         # Equal bytes have the equal id, so this re-computes it at the price of a comparison.
-        if self._path(vector_id).read_bytes() != data:
+        if not _holds(self._path(vector_id), data):
             raise StoreFailed(f"{self._path(vector_id)} reads back differently than it was written; check the disk")
 
     def _write_record(self, vector_id: bytes, record: Record) -> None:
@@ -214,6 +215,17 @@ class DiskStore:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return StoreFull(f"no space left in {self._folder}; free some, then the replica takes blobs again")
         return StoreFailed(f"{self._folder}: {error.strerror or error}; check the disk and the folder's permissions")
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Whether a file has exactly these bytes. In pieces: memory for all of it would cost more than the comparison."""
+    piece, start = bytearray(_PIECE_BYTES), 0
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(piece):
+            if piece[:count] != data[start : start + count]:
+                return False
+            start += count
+    return start == len(data)
 
 
 def _lock_folder(folder: Path) -> int:

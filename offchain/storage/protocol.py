@@ -1,4 +1,4 @@
-"""What travels between authors, readers and replicas: msgpack maps, decoded strictly, and refusals with stable codes.
+"""What travels between accounts: msgpack maps, decoded strictly, and refusals with stable codes.
 
 Every field is known, present, of its type and within its bounds, or the whole message is refused.
 """
@@ -17,13 +17,17 @@ from optfl import keys, merkle
 from optfl.certificates import Statement, encode_receipt
 from optfl.vectors import Opening
 
-Verb = Literal["put", "get"]
+Verb = Literal["put", "get", "ballot"]
+Handle = Callable[[bytes], bytes]
+"""From a request to its answer; what is wrong with a request is said in the answer. Called from several threads."""
 
 # Every limit on what a peer can make us hold in memory.
 MAX_VECTOR_BYTES = 1 << 29  # the ledger takes tasks of up to 2^27 values, 4 bytes each in a model
 MAX_PATH_HASHES = 64  # a vector has less than 2^64 chunks
 MAX_MESSAGE_BYTES = MAX_VECTOR_BYTES + 4096
 MAX_GET_BYTES = 1024
+MAX_QUESTION_BYTES = 512
+MAX_SMALL_ANSWER_BYTES = 4096  # a receipt, a ballot or a refusal; what is beside the data of a vector or a chunk
 MAX_CHAIN_ID_BYTES = 200  # CometBFT allows 50 characters, of up to 4 bytes
 MAX_EXPLANATION_CHARACTERS = 500
 
@@ -95,6 +99,13 @@ class GetRequest:
     chunk: int | None = None
 
 
+@dataclass(frozen=True)
+class BallotRequest:
+    """Please send your ballot on a question: an encoded Ballot without its digest."""
+
+    question: bytes
+
+
 def digest_put(statement: Statement, kind: Kind) -> bytes:
     """What the owner signs in keys.PUT_DOMAIN; it holds for every replica, and for nothing else (red team L8)."""
     return hashlib.sha256(kind.encode() + b"\x00" + encode_receipt(statement, b"")).digest()
@@ -159,11 +170,13 @@ _GET_CHUNK: _Fields = {**_GET, "chunk": _integer(63)}
 _RECEIPT: _Fields = {"signature": _SIGNATURE}
 _VECTOR: _Fields = {"data": _DATA}
 _OPENING: _Fields = {"data": _DATA, "path": _PATH}
+_BALLOT: _Fields = {"question": _bytes(1, MAX_QUESTION_BYTES)}
+_BALLOT_REPLY: _Fields = {"digest": _ID, "signature": _SIGNATURE}
 _REFUSAL: _Fields = {"refused": _text(64), "message": _text(4 * MAX_EXPLANATION_CHARACTERS)}
 
 
 def encode_put(request: PutRequest) -> bytes:
-    return _pack({name: getattr(request, name) for name in _PUT})
+    return _pack_with_data({name: getattr(request, name) for name in _PUT if name != "data"}, request.data)
 
 
 def decode_put(message: bytes) -> PutRequest:
@@ -180,16 +193,29 @@ def decode_get(message: bytes) -> GetRequest:
     return GetRequest(**_decode(message, MAX_GET_BYTES, _GET, _GET_CHUNK))
 
 
+def encode_ballot_request(request: BallotRequest) -> bytes:
+    return _pack({"question": request.question})
+
+
+def decode_ballot_request(message: bytes) -> BallotRequest:
+    """Raises Malformed."""
+    return BallotRequest(**_decode(message, MAX_GET_BYTES, _BALLOT))
+
+
 def encode_receipt_reply(signature: bytes) -> bytes:
     return _pack({"signature": signature})
 
 
 def encode_vector_reply(data: bytes) -> bytes:
-    return _pack({"data": data})
+    return _pack_with_data({}, data)
 
 
 def encode_opening_reply(opening: Opening) -> bytes:
     return _pack({"data": opening.data, "path": list(opening.path)})
+
+
+def encode_ballot_reply(digest: bytes, signature: bytes) -> bytes:
+    return _pack({"digest": digest, "signature": signature})
 
 
 def encode_refusal(refusal: Refusal) -> bytes:
@@ -212,6 +238,12 @@ def decode_opening_reply(message: bytes) -> Opening:
     return Opening(fields["data"], tuple(fields["path"]))
 
 
+def decode_ballot_reply(message: bytes) -> tuple[bytes, bytes]:
+    """Digest and signature, unchecked. Raises Malformed; raises the Refusal if it is one."""
+    fields = _decode_reply(message, _BALLOT_REPLY)
+    return fields["digest"], fields["signature"]
+
+
 def _decode_reply(message: bytes, fields: _Fields) -> dict[str, Any]:
     reply = _decode(message, MAX_MESSAGE_BYTES, fields, _REFUSAL)
     if "refused" in reply:
@@ -221,6 +253,19 @@ def _decode_reply(message: bytes, fields: _Fields) -> dict[str, Any]:
 
 def _pack(fields: dict[str, Any]) -> bytes:
     return cast(bytes, msgpack.packb(fields))
+
+
+def _pack_with_data(fields: dict[str, Any], data: bytes) -> bytes:
+    """As `_pack` of `fields` and "data", which `_pack` would copy over and over while its buffer grows."""
+    packer = msgpack.Packer(autoreset=False)
+    packer.pack_map_header(len(fields) + 1)
+    for name, value in (*fields.items(), ("data", None)):
+        packer.pack(name)
+        if value is not None:
+            packer.pack(value)
+    size = next(size for size, bound in ((1, 1 << 8), (2, 1 << 16), (4, 1 << 32)) if len(data) < bound)
+    header = {1: b"\xc4", 2: b"\xc5", 4: b"\xc6"}[size] + len(data).to_bytes(size, "big")  # bin 8, 16 and 32
+    return b"".join((packer.bytes(), header, data))
 
 
 def _decode(message: bytes, max_bytes: int, *alternatives: _Fields) -> dict[str, Any]:

@@ -13,12 +13,13 @@ from typing import Protocol, TypeVar
 
 from offchain.interfaces import BlobUnavailable, Ledger
 from offchain.storage import protocol
-from offchain.storage.protocol import GetRequest, Refusal, Verb
+from offchain.storage.offers import Offers
+from offchain.storage.protocol import MAX_SMALL_ANSWER_BYTES, GetRequest, Handle, Refusal, Verb
 from offchain.storage.store import Kind
 from offchain.storage.verify import BadAnswer, check_opening_reply, check_receipt_reply, check_vector_reply
 from optfl.certificates import Statement, build_certificate
 from optfl.keys import SigningKey, address_of
-from optfl.vectors import Opening, Shape, compute_vector_id
+from optfl.vectors import ChunkedVector, Opening, Shape, compute_vector_id
 from optfl.wire import receipt_pb2
 
 log = logging.getLogger(__name__)
@@ -36,24 +37,29 @@ _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.05, 1.0
 
 
 class NoAnswer(Exception):
-    """The replica is not there, or had nothing to say."""
+    """The account is not there, or had nothing to say."""
 
 
 class Transport(Protocol):
-    """Carries requests to replicas, which it knows by address."""
+    """Carries requests from one account to others, which it knows by address, and theirs to it."""
 
-    async def ask(self, replica: bytes, verb: Verb, request: bytes, accept: Accept[T]) -> T:
-        """Send `request`; the first answer that `accept` takes.
+    async def ask(self, account: bytes, verb: Verb, request: bytes, accept: Accept[T], max_answer_bytes: int) -> T:
+        """Send `request`; the first answer of up to so many bytes that `accept` takes.
 
-        Raises NoAnswer, or what `accept` raised if every answer was like that. Cancelled when it takes too long.
+        Raises NoAnswer; BadAnswer for longer answers, or what `accept` raised, if every answer was like that.
+        Cancelled when it takes too long.
         """
         ...
 
-    async def wait_for_any(self, replicas: Sequence[bytes]) -> None:
-        """Return as soon as one of `replicas` can be reached."""
+    async def wait_for_any(self, accounts: Sequence[bytes], verb: Verb) -> None:
+        """Return as soon as one of `accounts` can be reached, and answers `verb`."""
         ...
 
-    def is_reachable(self, replica: bytes) -> bool: ...
+    def is_reachable(self, account: bytes, verb: Verb) -> bool: ...
+
+    def serve(self, verb: Verb, handle: Handle) -> None:
+        """Answer others' requests to this account from now on. Again: nothing happens."""
+        ...
 
 
 class ReplicatedBlobs:
@@ -73,6 +79,7 @@ class ReplicatedBlobs:
         self._ledger = ledger
         self._answer_seconds = answer_seconds
         self._patience_seconds = patience_seconds
+        self._offers = Offers()
         self._demoted: dict[bytes, float] = {}  # replica -> loop time until which it is asked last
         self._stragglers: set[asyncio.Task[bytes]] = set()
 
@@ -124,6 +131,13 @@ class ReplicatedBlobs:
             (stop - start) * shape.value_bytes,
         )
 
+    async def offer(self, task_id: int, shape: Shape, vector_id: bytes, data: bytes) -> None:
+        vector = ChunkedVector(shape, data)
+        if vector.id != vector_id:
+            raise ValueError(f"these bytes have the id {vector.id.hex()}, not {vector_id.hex()}")
+        self._offers.add(task_id, vector)
+        self._transport.serve("get", self._offers.handle_get)
+
     def _check_own(self, statement: Statement, shape: Shape, data: bytes) -> None:
         """Our own bugs, before they travel."""
         if statement.owner != self._key.address:
@@ -140,10 +154,14 @@ class ReplicatedBlobs:
         try:
             async with asyncio.timeout(self._patience_seconds + self._seconds_for(len(request))):
                 while True:
-                    await self._transport.wait_for_any([replica])
+                    await self._transport.wait_for_any([replica], "put")
                     try:
                         return await self._transport.ask(
-                            replica, "put", request, lambda answer: check_receipt_reply(answer, replica_key, statement)
+                            replica,
+                            "put",
+                            request,
+                            lambda answer: check_receipt_reply(answer, replica_key, statement),
+                            MAX_SMALL_ANSWER_BYTES,
                         )
                     except NoAnswer as error:
                         failure = error
@@ -190,13 +208,13 @@ class ReplicatedBlobs:
         untried = self._rank(vector_id, replicas, loop.time())
         failures: list[str] = []
         while untried:
-            replica = next((replica for replica in untried if self._transport.is_reachable(replica)), None)
+            replica = next((replica for replica in untried if self._transport.is_reachable(replica, "get")), None)
             if replica is None:
                 # A session that was opened just now learns of the replicas one by one.
                 grace = RECONNECT_SECONDS if failures else self._answer_seconds
                 try:
                     async with asyncio.timeout(grace):
-                        await self._transport.wait_for_any(untried)
+                        await self._transport.wait_for_any(untried, "get")
                 except TimeoutError:
                     failures.extend(f"{replica.hex()}: not reachable; is it running?" for replica in untried)
                     break
@@ -204,7 +222,9 @@ class ReplicatedBlobs:
             untried.remove(replica)
             try:
                 async with asyncio.timeout(seconds):
-                    return await self._transport.ask(replica, "get", request, accept)
+                    return await self._transport.ask(
+                        replica, "get", request, accept, size_bytes + MAX_SMALL_ANSWER_BYTES
+                    )
             except (Refusal, NoAnswer) as error:
                 failures.append(f"{replica.hex()}: {error}")
             except (BadAnswer, TimeoutError) as error:

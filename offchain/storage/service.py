@@ -7,7 +7,7 @@ its own node has it, ids from the bytes themselves (red team I3, I4, A3).
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import Counter, OrderedDict
 from typing import Protocol
 
 from offchain.interfaces import LedgerUnavailable
@@ -18,13 +18,14 @@ from optfl import tasks
 from optfl.certificates import sign_receipt
 from optfl.keys import SigningKey
 from optfl.vectors import ChunkedVector, Shape, VectorError, compute_vector_id
-from optfl.wire import state_pb2
+from optfl.wire import state_pb2, transaction_pb2
 
 SPARE_VECTORS = 4
-"""Distinct vectors that a slot may hold beside one for each aggregator of its task.
+"""Distinct vectors that a slot may hold beside those that disputes can make its owner store.
 
-A round is opened again only after a conviction, which excludes an aggregator for good; so an honest owner makes one
-vector for each aggregator at most, and another one where it crashed half-way and its result is not reproducible.
+A conviction opens a round again and excludes an aggregator for good; a vote or a model that nobody can read opens it
+again without, at most `max_attempts` times; a turn begins again up to MAX_RESTARTS times with fewer updates. An honest
+owner makes one vector for each, and another one where it crashed half-way and its result is not reproducible.
 """
 
 # How far beyond what a task needs a promise may reach: an author asks for room for its transaction, and may see
@@ -34,6 +35,10 @@ SPARE_RETENTION_BLOCKS = 1000
 
 _STARTED = (state_pb2.TASK_STATUS_RUNNING, state_pb2.TASK_STATUS_PAUSED)
 _ENDED = (state_pb2.TASK_STATUS_COMPLETED, state_pb2.TASK_STATUS_ABORTED)
+
+
+MAX_KEPT_BYTES = 64 << 20
+"""Of models that are kept in memory as they are sent: every client reads the round's, and none waits for its hash."""
 
 
 class TaskReader(Protocol):
@@ -57,6 +62,7 @@ class ReplicaService:
         self._read_task = read_task
         self._lock = threading.Lock()  # guards _incoming
         self._incoming: Counter[tuple[Slot, bytes]] = Counter()  # being stored: these count for the quota already
+        self._kept = _KeptAnswers(MAX_KEPT_BYTES)
 
     @property
     def address(self) -> bytes:
@@ -138,19 +144,22 @@ class ReplicaService:
         record = self._store.get_record(request.vector_id)
         if record is None or not (slots := [s for s in record.retain_until if s.task_id == request.task_id]):
             raise Refusal("not-stored", "this replica has no such vector of this task; ask another one")
-        if not any(slot.kind == "model" for slot in slots) and not self._is_frozen(record, slots):
+        is_model = any(slot.kind == "model" for slot in slots)
+        if not is_model and not self._is_frozen(record, slots):
             raise Refusal("not-frozen", "an update can be read once its round is frozen; try again then")
+        is_kept = is_model and request.chunk is None
+        if is_kept and (answer := self._kept.get(request.vector_id)) is not None:
+            return answer
         try:
             vector = self._store.read(request.vector_id)
         except (NotStored, CorruptBlob):
             raise Refusal("not-stored", "this replica lost the vector; ask another one") from None
         except StoreFailed:
             raise Refusal("storage-failed", "this replica's disk fails; ask another one") from None
-        if request.chunk is None:
-            return protocol.encode_vector_reply(vector.data)
-        if request.chunk >= vector.shape.chunks:
-            raise Refusal("no-such-chunk", f"the vector has chunks 0 to {vector.shape.chunks - 1}; ask for one of them")
-        return protocol.encode_opening_reply(vector.opening(request.chunk))
+        answer = answer_get(vector, request)
+        if is_kept:
+            self._kept.put(request.vector_id, answer)
+        return answer
 
     def _is_frozen(self, record: Record, slots: list[Slot]) -> bool:
         task_id = slots[0].task_id
@@ -159,6 +168,41 @@ class ReplicaService:
             if view is not None and any(is_frozen(view, slot, record.root) for slot in slots):
                 return True
         return False
+
+
+class _KeptAnswers:
+    """Answers by the ids that their vectors were checked against: those asked for last, up to `max_bytes`."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._size_bytes = 0
+        self._answers: OrderedDict[bytes, bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, vector_id: bytes) -> bytes | None:
+        with self._lock:
+            if vector_id in self._answers:
+                self._answers.move_to_end(vector_id)
+            return self._answers.get(vector_id)
+
+    def put(self, vector_id: bytes, answer: bytes) -> None:
+        with self._lock:
+            if vector_id in self._answers:
+                return
+            self._answers[vector_id] = answer
+            self._size_bytes += len(answer)
+            while self._size_bytes > self._max_bytes:
+                _, dropped = self._answers.popitem(last=False)
+                self._size_bytes -= len(dropped)
+
+
+def answer_get(vector: ChunkedVector, request: GetRequest) -> bytes:
+    """The answer to a get that is granted; raises Refusal if the vector has no such chunk."""
+    if request.chunk is None:
+        return protocol.encode_vector_reply(vector.data)
+    if request.chunk >= vector.shape.chunks:
+        raise Refusal("no-such-chunk", f"the vector has chunks 0 to {vector.shape.chunks - 1}; ask for one of them")
+    return protocol.encode_opening_reply(vector.opening(request.chunk))
 
 
 def check_put(view: state_pb2.TaskView, request: PutRequest) -> None:
@@ -215,7 +259,10 @@ def _check_phase(view: state_pb2.TaskView, request: PutRequest) -> None:
         return
     if current.status != state_pb2.ROUND_STATUS_AGGREGATING:
         raise Refusal("wrong-phase", f"round {request.round} is not aggregating; models are stored while it is")
-    if request.owner not in task.parameters.aggregators:
+    if task.parameters.mode == transaction_pb2.MODE_PBFT:
+        if request.owner not in [member.address for member in view.members]:
+            raise Refusal("not-entitled", f"{request.owner.hex()} is no validator with power at height {view.height}")
+    elif request.owner not in task.parameters.aggregators:
         raise Refusal("not-entitled", f"{request.owner.hex()} is no aggregator of task {task.task_id}")
 
 
@@ -249,4 +296,5 @@ def _shape_of(task: state_pb2.Task, request: PutRequest) -> Shape:
 
 
 def _quota_of(task: state_pb2.Task) -> int:
-    return len(task.parameters.aggregators) + SPARE_VECTORS
+    parameters = task.parameters
+    return len(parameters.aggregators) + parameters.max_attempts + tasks.MAX_RESTARTS + SPARE_VECTORS

@@ -11,6 +11,12 @@ class BadAnswer(Exception):
     """The answer is not what was asked for: the replica lies, or is broken."""
 
 
+def check_size(size_bytes: int, max_bytes: int) -> None:
+    """Raises BadAnswer: nothing of such an answer is looked at."""
+    if size_bytes > max_bytes:
+        raise BadAnswer(f"it sent {size_bytes} bytes where {max_bytes} are the most that can be right")
+
+
 def check_receipt_reply(message: bytes, replica_key: bytes, statement: Statement) -> bytes:
     """The replica's signature over `statement`. Raises BadAnswer, or the Refusal that came instead."""
     try:

@@ -15,24 +15,75 @@ class Role(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ROLE_AGGREGATOR: _ClassVar[Role]
     ROLE_REPLICA: _ClassVar[Role]
     ROLE_CLIENT: _ClassVar[Role]
+
+class Mode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MODE_OPTIMISTIC: _ClassVar[Mode]
+    MODE_QUORUM: _ClassVar[Mode]
+    MODE_PBFT: _ClassVar[Mode]
+
+class Arithmetic(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ARITHMETIC_EXACT: _ClassVar[Arithmetic]
+    ARITHMETIC_FLOAT: _ClassVar[Arithmetic]
+
+class Rotation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ROTATION_EVEN: _ClassVar[Rotation]
+    ROTATION_LITERAL: _ClassVar[Rotation]
+
+class BallotKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    BALLOT_KIND_UNSPECIFIED: _ClassVar[BallotKind]
+    BALLOT_KIND_AGGREGATE: _ClassVar[BallotKind]
+    BALLOT_KIND_COMMITMENT: _ClassVar[BallotKind]
+
+class AbstainReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ABSTAIN_REASON_UNSPECIFIED: _ClassVar[AbstainReason]
+    ABSTAIN_REASON_UNAVAILABLE: _ClassVar[AbstainReason]
+    ABSTAIN_REASON_UNSUPPORTED: _ClassVar[AbstainReason]
 ROLE_UNSPECIFIED: Role
 ROLE_VALIDATOR: Role
 ROLE_AGGREGATOR: Role
 ROLE_REPLICA: Role
 ROLE_CLIENT: Role
+MODE_OPTIMISTIC: Mode
+MODE_QUORUM: Mode
+MODE_PBFT: Mode
+ARITHMETIC_EXACT: Arithmetic
+ARITHMETIC_FLOAT: Arithmetic
+ROTATION_EVEN: Rotation
+ROTATION_LITERAL: Rotation
+BALLOT_KIND_UNSPECIFIED: BallotKind
+BALLOT_KIND_AGGREGATE: BallotKind
+BALLOT_KIND_COMMITMENT: BallotKind
+ABSTAIN_REASON_UNSPECIFIED: AbstainReason
+ABSTAIN_REASON_UNAVAILABLE: AbstainReason
+ABSTAIN_REASON_UNSUPPORTED: AbstainReason
 
 class Transaction(_message.Message):
-    __slots__ = ("body", "public_key", "signature")
+    __slots__ = ("body", "public_key", "signature", "beacon_reveal")
     BODY_FIELD_NUMBER: _ClassVar[int]
     PUBLIC_KEY_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    BEACON_REVEAL_FIELD_NUMBER: _ClassVar[int]
     body: bytes
     public_key: bytes
     signature: bytes
-    def __init__(self, body: _Optional[bytes] = ..., public_key: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+    beacon_reveal: BeaconReveal
+    def __init__(self, body: _Optional[bytes] = ..., public_key: _Optional[bytes] = ..., signature: _Optional[bytes] = ..., beacon_reveal: _Optional[_Union[BeaconReveal, _Mapping]] = ...) -> None: ...
+
+class BeaconReveal(_message.Message):
+    __slots__ = ("operator", "preimage")
+    OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    PREIMAGE_FIELD_NUMBER: _ClassVar[int]
+    operator: bytes
+    preimage: bytes
+    def __init__(self, operator: _Optional[bytes] = ..., preimage: _Optional[bytes] = ...) -> None: ...
 
 class Body(_message.Message):
-    __slots__ = ("chain_id", "sequence", "fee", "expiry_height", "transfer", "register_validator", "register_role", "add_stake", "unbond", "create_task", "start_task", "cancel_task", "commit_update", "submit_aggregate", "submit_fraud_proof")
+    __slots__ = ("chain_id", "sequence", "fee", "expiry_height", "transfer", "register_validator", "register_role", "add_stake", "unbond", "readmit", "register_beacon", "create_task", "start_task", "cancel_task", "join_task", "commit_update", "submit_aggregate", "submit_certified_aggregate", "answer_audit", "submit_fraud_proof", "open_challenge", "commit_vote", "reveal_vote", "submit_equivocation", "demand_blob", "answer_demand")
     CHAIN_ID_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     FEE_FIELD_NUMBER: _ClassVar[int]
@@ -42,12 +93,23 @@ class Body(_message.Message):
     REGISTER_ROLE_FIELD_NUMBER: _ClassVar[int]
     ADD_STAKE_FIELD_NUMBER: _ClassVar[int]
     UNBOND_FIELD_NUMBER: _ClassVar[int]
+    READMIT_FIELD_NUMBER: _ClassVar[int]
+    REGISTER_BEACON_FIELD_NUMBER: _ClassVar[int]
     CREATE_TASK_FIELD_NUMBER: _ClassVar[int]
     START_TASK_FIELD_NUMBER: _ClassVar[int]
     CANCEL_TASK_FIELD_NUMBER: _ClassVar[int]
+    JOIN_TASK_FIELD_NUMBER: _ClassVar[int]
     COMMIT_UPDATE_FIELD_NUMBER: _ClassVar[int]
     SUBMIT_AGGREGATE_FIELD_NUMBER: _ClassVar[int]
+    SUBMIT_CERTIFIED_AGGREGATE_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_AUDIT_FIELD_NUMBER: _ClassVar[int]
     SUBMIT_FRAUD_PROOF_FIELD_NUMBER: _ClassVar[int]
+    OPEN_CHALLENGE_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_VOTE_FIELD_NUMBER: _ClassVar[int]
+    REVEAL_VOTE_FIELD_NUMBER: _ClassVar[int]
+    SUBMIT_EQUIVOCATION_FIELD_NUMBER: _ClassVar[int]
+    DEMAND_BLOB_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_DEMAND_FIELD_NUMBER: _ClassVar[int]
     chain_id: str
     sequence: int
     fee: int
@@ -57,13 +119,24 @@ class Body(_message.Message):
     register_role: RegisterRole
     add_stake: AddStake
     unbond: Unbond
+    readmit: Readmit
+    register_beacon: RegisterBeacon
     create_task: CreateTask
     start_task: StartTask
     cancel_task: CancelTask
+    join_task: JoinTask
     commit_update: CommitUpdate
     submit_aggregate: SubmitAggregate
+    submit_certified_aggregate: SubmitCertifiedAggregate
+    answer_audit: AnswerAudit
     submit_fraud_proof: SubmitFraudProof
-    def __init__(self, chain_id: _Optional[str] = ..., sequence: _Optional[int] = ..., fee: _Optional[int] = ..., expiry_height: _Optional[int] = ..., transfer: _Optional[_Union[Transfer, _Mapping]] = ..., register_validator: _Optional[_Union[RegisterValidator, _Mapping]] = ..., register_role: _Optional[_Union[RegisterRole, _Mapping]] = ..., add_stake: _Optional[_Union[AddStake, _Mapping]] = ..., unbond: _Optional[_Union[Unbond, _Mapping]] = ..., create_task: _Optional[_Union[CreateTask, _Mapping]] = ..., start_task: _Optional[_Union[StartTask, _Mapping]] = ..., cancel_task: _Optional[_Union[CancelTask, _Mapping]] = ..., commit_update: _Optional[_Union[CommitUpdate, _Mapping]] = ..., submit_aggregate: _Optional[_Union[SubmitAggregate, _Mapping]] = ..., submit_fraud_proof: _Optional[_Union[SubmitFraudProof, _Mapping]] = ...) -> None: ...
+    open_challenge: OpenChallenge
+    commit_vote: CommitVote
+    reveal_vote: RevealVote
+    submit_equivocation: SubmitEquivocation
+    demand_blob: DemandBlob
+    answer_demand: AnswerDemand
+    def __init__(self, chain_id: _Optional[str] = ..., sequence: _Optional[int] = ..., fee: _Optional[int] = ..., expiry_height: _Optional[int] = ..., transfer: _Optional[_Union[Transfer, _Mapping]] = ..., register_validator: _Optional[_Union[RegisterValidator, _Mapping]] = ..., register_role: _Optional[_Union[RegisterRole, _Mapping]] = ..., add_stake: _Optional[_Union[AddStake, _Mapping]] = ..., unbond: _Optional[_Union[Unbond, _Mapping]] = ..., readmit: _Optional[_Union[Readmit, _Mapping]] = ..., register_beacon: _Optional[_Union[RegisterBeacon, _Mapping]] = ..., create_task: _Optional[_Union[CreateTask, _Mapping]] = ..., start_task: _Optional[_Union[StartTask, _Mapping]] = ..., cancel_task: _Optional[_Union[CancelTask, _Mapping]] = ..., join_task: _Optional[_Union[JoinTask, _Mapping]] = ..., commit_update: _Optional[_Union[CommitUpdate, _Mapping]] = ..., submit_aggregate: _Optional[_Union[SubmitAggregate, _Mapping]] = ..., submit_certified_aggregate: _Optional[_Union[SubmitCertifiedAggregate, _Mapping]] = ..., answer_audit: _Optional[_Union[AnswerAudit, _Mapping]] = ..., submit_fraud_proof: _Optional[_Union[SubmitFraudProof, _Mapping]] = ..., open_challenge: _Optional[_Union[OpenChallenge, _Mapping]] = ..., commit_vote: _Optional[_Union[CommitVote, _Mapping]] = ..., reveal_vote: _Optional[_Union[RevealVote, _Mapping]] = ..., submit_equivocation: _Optional[_Union[SubmitEquivocation, _Mapping]] = ..., demand_blob: _Optional[_Union[DemandBlob, _Mapping]] = ..., answer_demand: _Optional[_Union[AnswerDemand, _Mapping]] = ...) -> None: ...
 
 class Transfer(_message.Message):
     __slots__ = ("recipient", "amount")
@@ -107,8 +180,20 @@ class Unbond(_message.Message):
     amount: int
     def __init__(self, role: _Optional[_Union[Role, str]] = ..., amount: _Optional[int] = ...) -> None: ...
 
+class Readmit(_message.Message):
+    __slots__ = ("role",)
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    role: Role
+    def __init__(self, role: _Optional[_Union[Role, str]] = ...) -> None: ...
+
+class RegisterBeacon(_message.Message):
+    __slots__ = ("anchor",)
+    ANCHOR_FIELD_NUMBER: _ClassVar[int]
+    anchor: bytes
+    def __init__(self, anchor: _Optional[bytes] = ...) -> None: ...
+
 class TaskParameters(_message.Message):
-    __slots__ = ("name", "rule", "length", "chunk_values", "fraction_bits", "rounds", "clients_per_round", "min_updates", "max_weight", "training_blocks", "aggregation_blocks", "min_window_blocks", "window_factor_percent", "max_attempts", "pause_blocks", "bandwidth_bytes_per_second", "aggregator_reward", "client_reward", "validator_reward", "replica_reward", "aggregators", "clients", "replicas")
+    __slots__ = ("name", "rule", "length", "chunk_values", "fraction_bits", "rounds", "clients_per_round", "min_updates", "max_weight", "training_blocks", "aggregation_blocks", "min_window_blocks", "window_factor_percent", "max_attempts", "pause_blocks", "bandwidth_bytes_per_second", "aggregator_reward", "client_reward", "validator_reward", "replica_reward", "aggregators", "clients", "replicas", "mode", "arithmetic", "rotation", "vote_epsilon", "vote_theta", "vote_commit_blocks", "vote_reveal_blocks", "demand_blocks", "min_safety_percent", "min_round_blocks", "challenge_bond", "demand_bond")
     NAME_FIELD_NUMBER: _ClassVar[int]
     RULE_FIELD_NUMBER: _ClassVar[int]
     LENGTH_FIELD_NUMBER: _ClassVar[int]
@@ -132,6 +217,18 @@ class TaskParameters(_message.Message):
     AGGREGATORS_FIELD_NUMBER: _ClassVar[int]
     CLIENTS_FIELD_NUMBER: _ClassVar[int]
     REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    ARITHMETIC_FIELD_NUMBER: _ClassVar[int]
+    ROTATION_FIELD_NUMBER: _ClassVar[int]
+    VOTE_EPSILON_FIELD_NUMBER: _ClassVar[int]
+    VOTE_THETA_FIELD_NUMBER: _ClassVar[int]
+    VOTE_COMMIT_BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    VOTE_REVEAL_BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    DEMAND_BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    MIN_SAFETY_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    MIN_ROUND_BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    CHALLENGE_BOND_FIELD_NUMBER: _ClassVar[int]
+    DEMAND_BOND_FIELD_NUMBER: _ClassVar[int]
     name: str
     rule: str
     length: int
@@ -155,7 +252,19 @@ class TaskParameters(_message.Message):
     aggregators: _containers.RepeatedScalarFieldContainer[bytes]
     clients: _containers.RepeatedScalarFieldContainer[bytes]
     replicas: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, name: _Optional[str] = ..., rule: _Optional[str] = ..., length: _Optional[int] = ..., chunk_values: _Optional[int] = ..., fraction_bits: _Optional[int] = ..., rounds: _Optional[int] = ..., clients_per_round: _Optional[int] = ..., min_updates: _Optional[int] = ..., max_weight: _Optional[int] = ..., training_blocks: _Optional[int] = ..., aggregation_blocks: _Optional[int] = ..., min_window_blocks: _Optional[int] = ..., window_factor_percent: _Optional[int] = ..., max_attempts: _Optional[int] = ..., pause_blocks: _Optional[int] = ..., bandwidth_bytes_per_second: _Optional[int] = ..., aggregator_reward: _Optional[int] = ..., client_reward: _Optional[int] = ..., validator_reward: _Optional[int] = ..., replica_reward: _Optional[int] = ..., aggregators: _Optional[_Iterable[bytes]] = ..., clients: _Optional[_Iterable[bytes]] = ..., replicas: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    mode: Mode
+    arithmetic: Arithmetic
+    rotation: Rotation
+    vote_epsilon: int
+    vote_theta: int
+    vote_commit_blocks: int
+    vote_reveal_blocks: int
+    demand_blocks: int
+    min_safety_percent: int
+    min_round_blocks: int
+    challenge_bond: int
+    demand_bond: int
+    def __init__(self, name: _Optional[str] = ..., rule: _Optional[str] = ..., length: _Optional[int] = ..., chunk_values: _Optional[int] = ..., fraction_bits: _Optional[int] = ..., rounds: _Optional[int] = ..., clients_per_round: _Optional[int] = ..., min_updates: _Optional[int] = ..., max_weight: _Optional[int] = ..., training_blocks: _Optional[int] = ..., aggregation_blocks: _Optional[int] = ..., min_window_blocks: _Optional[int] = ..., window_factor_percent: _Optional[int] = ..., max_attempts: _Optional[int] = ..., pause_blocks: _Optional[int] = ..., bandwidth_bytes_per_second: _Optional[int] = ..., aggregator_reward: _Optional[int] = ..., client_reward: _Optional[int] = ..., validator_reward: _Optional[int] = ..., replica_reward: _Optional[int] = ..., aggregators: _Optional[_Iterable[bytes]] = ..., clients: _Optional[_Iterable[bytes]] = ..., replicas: _Optional[_Iterable[bytes]] = ..., mode: _Optional[_Union[Mode, str]] = ..., arithmetic: _Optional[_Union[Arithmetic, str]] = ..., rotation: _Optional[_Union[Rotation, str]] = ..., vote_epsilon: _Optional[int] = ..., vote_theta: _Optional[int] = ..., vote_commit_blocks: _Optional[int] = ..., vote_reveal_blocks: _Optional[int] = ..., demand_blocks: _Optional[int] = ..., min_safety_percent: _Optional[int] = ..., min_round_blocks: _Optional[int] = ..., challenge_bond: _Optional[int] = ..., demand_bond: _Optional[int] = ...) -> None: ...
 
 class CreateTask(_message.Message):
     __slots__ = ("parameters", "initial_model_root")
@@ -174,6 +283,12 @@ class StartTask(_message.Message):
     def __init__(self, task_id: _Optional[int] = ..., certificate: _Optional[_Union[_receipt_pb2.Certificate, _Mapping]] = ...) -> None: ...
 
 class CancelTask(_message.Message):
+    __slots__ = ("task_id",)
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    task_id: int
+    def __init__(self, task_id: _Optional[int] = ...) -> None: ...
+
+class JoinTask(_message.Message):
     __slots__ = ("task_id",)
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     task_id: int
@@ -217,6 +332,62 @@ class SubmitAggregate(_message.Message):
     rule_weights: _containers.RepeatedScalarFieldContainer[int]
     def __init__(self, task_id: _Optional[int] = ..., round: _Optional[int] = ..., parent_attempt: _Optional[int] = ..., turn: _Optional[int] = ..., model_root: _Optional[bytes] = ..., certificate: _Optional[_Union[_receipt_pb2.Certificate, _Mapping]] = ..., trace_root: _Optional[bytes] = ..., rule_weights: _Optional[_Iterable[int]] = ...) -> None: ...
 
+class Ballot(_message.Message):
+    __slots__ = ("chain_id", "task_id", "round", "parent_attempt", "turn", "restarts", "kind", "digest")
+    CHAIN_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    PARENT_ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    TURN_FIELD_NUMBER: _ClassVar[int]
+    RESTARTS_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    chain_id: str
+    task_id: int
+    round: int
+    parent_attempt: int
+    turn: int
+    restarts: int
+    kind: BallotKind
+    digest: bytes
+    def __init__(self, chain_id: _Optional[str] = ..., task_id: _Optional[int] = ..., round: _Optional[int] = ..., parent_attempt: _Optional[int] = ..., turn: _Optional[int] = ..., restarts: _Optional[int] = ..., kind: _Optional[_Union[BallotKind, str]] = ..., digest: _Optional[bytes] = ...) -> None: ...
+
+class BallotSignature(_message.Message):
+    __slots__ = ("member", "signature")
+    MEMBER_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    member: bytes
+    signature: bytes
+    def __init__(self, member: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class SubmitCertifiedAggregate(_message.Message):
+    __slots__ = ("task_id", "round", "parent_attempt", "turn", "model_root", "certificate", "signatures")
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    PARENT_ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    TURN_FIELD_NUMBER: _ClassVar[int]
+    MODEL_ROOT_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURES_FIELD_NUMBER: _ClassVar[int]
+    task_id: int
+    round: int
+    parent_attempt: int
+    turn: int
+    model_root: bytes
+    certificate: _receipt_pb2.Certificate
+    signatures: _containers.RepeatedCompositeFieldContainer[BallotSignature]
+    def __init__(self, task_id: _Optional[int] = ..., round: _Optional[int] = ..., parent_attempt: _Optional[int] = ..., turn: _Optional[int] = ..., model_root: _Optional[bytes] = ..., certificate: _Optional[_Union[_receipt_pb2.Certificate, _Mapping]] = ..., signatures: _Optional[_Iterable[_Union[BallotSignature, _Mapping]]] = ...) -> None: ...
+
+class AnswerAudit(_message.Message):
+    __slots__ = ("task_id", "attempt_id", "opening")
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
+    OPENING_FIELD_NUMBER: _ClassVar[int]
+    task_id: int
+    attempt_id: int
+    opening: Opening
+    def __init__(self, task_id: _Optional[int] = ..., attempt_id: _Optional[int] = ..., opening: _Optional[_Union[Opening, _Mapping]] = ...) -> None: ...
+
 class Opening(_message.Message):
     __slots__ = ("data", "path")
     DATA_FIELD_NUMBER: _ClassVar[int]
@@ -246,3 +417,97 @@ class SubmitFraudProof(_message.Message):
     attempt_id: int
     output: OutputProof
     def __init__(self, task_id: _Optional[int] = ..., attempt_id: _Optional[int] = ..., output: _Optional[_Union[OutputProof, _Mapping]] = ...) -> None: ...
+
+class OpenChallenge(_message.Message):
+    __slots__ = ("task_id", "attempt_id")
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
+    task_id: int
+    attempt_id: int
+    def __init__(self, task_id: _Optional[int] = ..., attempt_id: _Optional[int] = ...) -> None: ...
+
+class Sketch(_message.Message):
+    __slots__ = ("values",)
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, values: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class Vote(_message.Message):
+    __slots__ = ("root", "sketch", "abstain")
+    ROOT_FIELD_NUMBER: _ClassVar[int]
+    SKETCH_FIELD_NUMBER: _ClassVar[int]
+    ABSTAIN_FIELD_NUMBER: _ClassVar[int]
+    root: bytes
+    sketch: Sketch
+    abstain: AbstainReason
+    def __init__(self, root: _Optional[bytes] = ..., sketch: _Optional[_Union[Sketch, _Mapping]] = ..., abstain: _Optional[_Union[AbstainReason, str]] = ...) -> None: ...
+
+class CommitVote(_message.Message):
+    __slots__ = ("task_id", "attempt_id", "commitment", "signature")
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
+    COMMITMENT_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    task_id: int
+    attempt_id: int
+    commitment: bytes
+    signature: bytes
+    def __init__(self, task_id: _Optional[int] = ..., attempt_id: _Optional[int] = ..., commitment: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class RevealVote(_message.Message):
+    __slots__ = ("task_id", "attempt_id", "vote", "salt")
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
+    VOTE_FIELD_NUMBER: _ClassVar[int]
+    SALT_FIELD_NUMBER: _ClassVar[int]
+    task_id: int
+    attempt_id: int
+    vote: Vote
+    salt: bytes
+    def __init__(self, task_id: _Optional[int] = ..., attempt_id: _Optional[int] = ..., vote: _Optional[_Union[Vote, _Mapping]] = ..., salt: _Optional[bytes] = ...) -> None: ...
+
+class SubmitEquivocation(_message.Message):
+    __slots__ = ("member", "first", "first_signature", "second", "second_signature")
+    MEMBER_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    SECOND_FIELD_NUMBER: _ClassVar[int]
+    SECOND_SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    member: bytes
+    first: Ballot
+    first_signature: bytes
+    second: Ballot
+    second_signature: bytes
+    def __init__(self, member: _Optional[bytes] = ..., first: _Optional[_Union[Ballot, _Mapping]] = ..., first_signature: _Optional[bytes] = ..., second: _Optional[_Union[Ballot, _Mapping]] = ..., second_signature: _Optional[bytes] = ...) -> None: ...
+
+class DemandBlob(_message.Message):
+    __slots__ = ("task_id", "round", "parent_attempt", "attempt_id", "inputs", "model")
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    PARENT_ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    task_id: int
+    round: int
+    parent_attempt: int
+    attempt_id: int
+    inputs: _containers.RepeatedScalarFieldContainer[int]
+    model: bool
+    def __init__(self, task_id: _Optional[int] = ..., round: _Optional[int] = ..., parent_attempt: _Optional[int] = ..., attempt_id: _Optional[int] = ..., inputs: _Optional[_Iterable[int]] = ..., model: bool = ...) -> None: ...
+
+class AnswerDemand(_message.Message):
+    __slots__ = ("task_id", "round", "parent_attempt", "attempt_id", "inputs", "model")
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    PARENT_ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    task_id: int
+    round: int
+    parent_attempt: int
+    attempt_id: int
+    inputs: _containers.RepeatedScalarFieldContainer[int]
+    model: bool
+    def __init__(self, task_id: _Optional[int] = ..., round: _Optional[int] = ..., parent_attempt: _Optional[int] = ..., attempt_id: _Optional[int] = ..., inputs: _Optional[_Iterable[int]] = ..., model: bool = ...) -> None: ...

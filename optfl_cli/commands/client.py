@@ -34,9 +34,9 @@ def command(config_path: Path, task_id: int | None) -> None:
 
 
 async def _run(config: ClientConfig, trainer: Trainer) -> None:
-    async with connect(config) as (ledger, blobs):
-        await ensure_registered(ledger, transaction_pb2.ROLE_CLIENT, config.stake)
-        await run_client(config.task, ledger, blobs, trainer)
+    async with connect(config) as world:
+        await ensure_registered(world.ledger, transaction_pb2.ROLE_CLIENT, config.stake)
+        await run_client(config.task, world.ledger, world.blobs, trainer)
 
 
 class CheckedTrainer(Trainer):

@@ -9,11 +9,12 @@ from pathlib import Path
 import click
 
 from offchain.adapters.keystore import KeystoreError, write_key
+from optfl.beacon import MAX_LENGTH, HashChain
 from optfl.keys import SigningKey
 from optfl_cli.errors import UserError
 from optfl_cli.genesis import GenesisValidator, build_genesis, read_genesis
 from optfl_cli.localnet import DEFAULT_BALANCE, DEFAULT_STAKE, P2P_PORT, RPC_PORT
-from optfl_cli.node import build_config, init_node, node_id, run_node
+from optfl_cli.node import BEACON_REVEALS, build_config, draw_chain, init_node, node_id, renew_chain, run_node
 from optfl_cli.options import PATH, PORT
 
 _PEER = re.compile(r"[0-9a-f]{40}@[^@,\s]+:[0-9]{1,5}")
@@ -51,11 +52,13 @@ def init(
     if malformed := [peer for peer in peers if not _PEER.fullmatch(peer)]:
         raise UserError(f"--peer {malformed[0]} is not like ID@HOST:PORT; `optfl node init` told the ID of that node")
     operator, consensus_key, node_key = (SigningKey.generate() for _ in range(3))
+    beacon = draw_chain(BEACON_REVEALS)
+    anchor = HashChain(*beacon).anchor
     if genesis_path is not None:
         genesis = read_genesis(genesis_path)
     else:
         chain_id = chain_id or f"optfl-{operator.address.hex()[:8]}"
-        validator = GenesisValidator(name, operator.public_key, consensus_key.public_key, stake)
+        validator = GenesisValidator(name, operator.public_key, consensus_key.public_key, stake, anchor)
         genesis = build_genesis(chain_id, [validator], {operator.address: balance})
     init_node(
         home,
@@ -63,6 +66,7 @@ def init(
         genesis=genesis,
         consensus_key=consensus_key,
         node_key=node_key,
+        beacon=beacon,
         changes=build_config(name, rpc_port, p2p_host, p2p_port, peers),
     )
     operator_path = home / "operator.json"
@@ -79,6 +83,23 @@ def init(
             f"To validate, give the operator tokens, then: optfl tx register-validator --key {operator_path} "
             f"--consensus-key {home / 'config' / 'priv_validator_key.json'} --stake AMOUNT"
         )
+        click.echo(f"To earn fees, then: optfl tx register-beacon --key {operator_path} --anchor {anchor.hex()}")
+
+
+@command.command()
+@click.option("--home", type=PATH, required=True, help="Folder that `optfl node init` made.")
+@click.option(
+    "--reveals",
+    type=click.IntRange(1, MAX_LENGTH),
+    default=BEACON_REVEALS,
+    show_default=True,
+    help="Blocks of its own that the chain lasts for; 32 bytes of memory each.",
+)
+def renew_beacon(home: Path, reveals: int) -> None:
+    """Make a node's next hash chain, before the one in force runs out, or its first. Its last one is kept beside it."""
+    anchor = renew_chain(home, reveals)
+    click.echo(f"{home}: a hash chain of {reveals} reveals with the anchor {anchor.hex()}")
+    click.echo(f"Start the node anew, then: optfl tx register-beacon --key OPERATOR --anchor {anchor.hex()}")
 
 
 @command.command()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from offchain.adapters.session import open_session
+from offchain.adapters.session import account_prefix, open_session
 from offchain.roles.replica import run_replica
 from offchain.storage.disk import DiskStore
 from optfl.wire import transaction_pb2
@@ -29,6 +29,9 @@ def command(config_path: Path) -> None:
 async def _run(config: ReplicaConfig) -> None:
     key = load_key(config.key, config.passphrase_file)
     with contextlib.closing(DiskStore(config.store)) as store:
-        async with open_session([], listen=config.listen) as session, connect_ledger(config) as ledger:
-            await ensure_registered(ledger, transaction_pb2.ROLE_REPLICA, config.stake)
-            await run_replica(ledger, key, store, session, asyncio.Event())  # run_role cancels it
+        async with connect_ledger(config) as ledger:
+            prefix = account_prefix(ledger.chain_id, ledger.address)
+            others = [*config.replicas, *config.peers]
+            async with open_session(others, config.listen, account=prefix) as session:
+                await ensure_registered(ledger, transaction_pb2.ROLE_REPLICA, config.stake)
+                await run_replica(ledger, key, store, session, asyncio.Event())  # run_role cancels it

@@ -13,7 +13,7 @@ from offchain.adapters.gateway import Gateway
 from offchain.adapters.ledger import CometLedger
 from offchain.interfaces import BlobUnavailable, Int32Vector, LedgerUnavailable
 from offchain.learning.quantisation import dequantise
-from offchain.roles.requester import TaskRefused, create_task, start_task
+from offchain.roles.requester import TaskRefused, create_task, start_task, wait_for_aggregators
 from offchain.roles.views import fetch_model
 from optfl.tasks import compute_escrow, model_shape
 from optfl.vectors import ChunkedVector, ShapeError
@@ -35,7 +35,7 @@ def command() -> None:
 
 
 _WAIT = click.option(
-    "--wait/--no-wait", default=True, help="Wait until all listed participants are registered, then start."
+    "--wait/--no-wait", default=True, help="Wait until all listed are registered and the aggregators have joined."
 )
 
 
@@ -100,11 +100,12 @@ def _resolve(entry: str, folder: Path) -> bytes:
 async def _create(
     config: TaskConfig, config_path: Path, parameters: transaction_pb2.TaskParameters, model: Int32Vector, wait: bool
 ) -> None:
-    async with connect(config) as (ledger, blobs):
+    async with connect(config) as world:
+        ledger, blobs = world.ledger, world.blobs
         task_id = await create_task(ledger, parameters, model)
         click.echo(f"task {task_id}: created, with an escrow of {compute_escrow(parameters)}")
         try:
-            await _store_and_start(ledger, blobs, task_id, parameters, model, wait)
+            await _store_and_start(config, ledger, blobs, task_id, parameters, model, wait)
         except (BlobUnavailable, LedgerUnavailable, TaskRefused) as error:
             raise UserError(
                 f"task {task_id} is not started yet: {error}. Then run `optfl task start {task_id} --config "
@@ -113,7 +114,8 @@ async def _create(
 
 
 async def _start(config: TaskConfig, config_path: Path, task_id: int, model: Int32Vector, wait: bool) -> None:
-    async with connect(config) as (ledger, blobs):
+    async with connect(config) as world:
+        ledger, blobs = world.ledger, world.blobs
         view = await ledger.get_task(task_id)
         if view is None:
             raise _unknown_task(task_id)
@@ -123,10 +125,11 @@ async def _start(config: TaskConfig, config_path: Path, task_id: int, model: Int
             or ChunkedVector(model_shape(parameters), model).root != view.task.initial_model_root
         ):
             raise UserError(f"{config_path} makes another first model than task {task_id} was created with; restore it")
-        await _store_and_start(ledger, blobs, task_id, parameters, model, wait)
+        await _store_and_start(config, ledger, blobs, task_id, parameters, model, wait)
 
 
 async def _store_and_start(
+    config: TaskConfig,
     ledger: CometLedger,
     blobs: ZenohBlobs,
     task_id: int,
@@ -136,6 +139,7 @@ async def _store_and_start(
 ) -> None:
     if wait:
         await _wait_for_participants(ledger, parameters)
+        await wait_for_aggregators(ledger, task_id, config.min_aggregators)
     await start_task(ledger, blobs, task_id, model)
     click.echo(f"task {task_id}: started")
 
@@ -202,7 +206,8 @@ def fetch(task_id: int, config_path: Path, output: Path) -> None:
 
 
 async def _fetch(config: TaskConfig, task_id: int, output: Path) -> None:
-    async with connect(config) as (ledger, blobs):
+    async with connect(config) as world:
+        ledger, blobs = world.ledger, world.blobs
         view = await ledger.get_task(task_id)
         if view is None:
             raise _unknown_task(task_id)

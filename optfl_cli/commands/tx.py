@@ -65,6 +65,18 @@ def register_validator(path: Path, stake: int, config: LedgerConfig, key: Signin
 
 
 @command.command()
+@click.option("--anchor", required=True, metavar="HEX", help="As `optfl node init` or `renew-beacon` told it.")
+@signing_options
+def register_beacon(anchor: str, config: LedgerConfig, key: SigningKey, as_json: bool) -> None:
+    """Register the end of a validator's hash chain, whose values its node reveals in its blocks."""
+    try:
+        message = transaction_pb2.RegisterBeacon(anchor=bytes.fromhex(anchor))
+    except ValueError:
+        raise UserError(f"--anchor {anchor!r} is not hexadecimal; `optfl node renew-beacon` told it") from None
+    _submit(transaction_pb2.Body(register_beacon=message), config, key, as_json)
+
+
+@command.command()
 @click.option("--role", required=True, type=click.Choice([name for name in _ROLES if name != "validator"]))
 @click.option("--stake", required=True, type=_AMOUNT, help="Tokens.")
 @signing_options
@@ -92,6 +104,34 @@ def unbond(role: str, amount: int, config: LedgerConfig, key: SigningKey, as_jso
     """Take out of the account's stake in a role; the tokens are free when the unbonding time is over."""
     message = transaction_pb2.Unbond(role=_role(role), amount=amount)
     _submit(transaction_pb2.Body(unbond=message), config, key, as_json)
+
+
+@command.command()
+@click.option("--role", required=True, type=_ROLE)
+@signing_options
+def readmit(role: str, config: LedgerConfig, key: SigningKey, as_json: bool) -> None:
+    """Come back to a role after an exclusion for a time is over; `optfl aggregator` does so by itself."""
+    _submit(transaction_pb2.Body(readmit=transaction_pb2.Readmit(role=_role(role))), config, key, as_json)
+
+
+@command.command()
+@click.option("--task", "task_id", required=True, type=TASK_ID, help="Id of the task.")
+@signing_options
+def join_task(task_id: int, config: LedgerConfig, key: SigningKey, as_json: bool) -> None:
+    """Agree, as an aggregator, to take turns in a task that waits for its start; `optfl aggregator` does so itself."""
+    _submit(transaction_pb2.Body(join_task=transaction_pb2.JoinTask(task_id=task_id)), config, key, as_json)
+
+
+@command.command()
+@click.option("--task", "task_id", required=True, type=TASK_ID, help="Id of the task.")
+@click.option(
+    "--attempt", "attempt_id", required=True, type=click.IntRange(1, (1 << 32) - 1), help="Id of the attempt."
+)
+@signing_options
+def open_challenge(task_id: int, attempt_id: int, config: LedgerConfig, key: SigningKey, as_json: bool) -> None:
+    """Have all validators recompute an open attempt and vote on it; a bond is lost if they find it right."""
+    challenge = transaction_pb2.OpenChallenge(task_id=task_id, attempt_id=attempt_id)
+    _submit(transaction_pb2.Body(open_challenge=challenge), config, key, as_json)
 
 
 @command.command()

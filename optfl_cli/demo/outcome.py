@@ -57,12 +57,12 @@ async def _ask_node(name: str, gateway: Gateway, task_id: int, height: int) -> N
 
 
 def is_conserved(tokens: state_pb2.TokenView) -> bool:
-    """Invariant 4, added up by ourselves: balances + stakes + unbonding + escrows + fee pot + burned = genesis."""
+    """Invariant 4, added up by ourselves: what accounts have, and what is held for them, is what genesis gave out."""
     total = sum(balance.amount for balance in tokens.balances)
     total += sum(stake.amount for stake in tokens.stakes)
     total += sum(entry.amount for entry in tokens.unbonding)
     total += sum(escrow.amount for escrow in tokens.escrows)
-    return total + tokens.supply.fee_pot + tokens.supply.burned == tokens.supply.genesis
+    return total + tokens.bonds + tokens.supply.fee_pot + tokens.supply.burned == tokens.supply.genesis
 
 
 def compute_outcome(answers: Sequence[NodeAnswer], names: Mapping[bytes, str]) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from offchain.adapters.keystore import read_public_part
+from optfl import tasks
+from optfl.wire import transaction_pb2
 from optfl_cli.demo.plan import AGGREGATORS, NODES, REPLICAS, Plan
 from optfl_cli.localnet import Localnet, init_localnet
 from optfl_cli.ports import find_free_ports
@@ -53,7 +55,9 @@ def write_setup(home: Path, plan: Plan) -> Setup:
     roles = {"aggregator": AGGREGATORS, "replica": REPLICAS, "client": plan.clients}
     accounts = ["requester", *(f"{role}{i}" for role, count in roles.items() for i in range(count))]
     net = init_localnet(home, nodes=NODES, accounts=dict.fromkeys(accounts, BALANCE))
-    endpoints = tuple(f"tcp/127.0.0.1:{port}" for port in find_free_ports(REPLICAS))
+    taken = [port for node in net.nodes for port in (node.rpc_port, node.p2p_port)]
+    ports = find_free_ports(REPLICAS + AGGREGATORS + NODES, besides=taken)
+    endpoints = tuple(f"tcp/127.0.0.1:{port}" for port in ports)
     configs: dict[str, Path] = {}
     for number, (name, make) in enumerate(_processes(plan, endpoints).items()):
         account = name.replace("validator", "node")  # a validator signs as its node's operator
@@ -64,22 +68,33 @@ def write_setup(home: Path, plan: Plan) -> Setup:
         )
     names = {read_public_part(net.key_path(name)).address: name for name in accounts}
     names |= {read_public_part(net.key_path(f"node{i}")).address: f"validator{i}" for i in range(NODES)}
-    return Setup(net, configs, names, endpoints)
+    return Setup(net, configs, names, endpoints[:REPLICAS])
 
 
 def _processes(plan: Plan, endpoints: Sequence[str]) -> dict[str, Callable[..., AccountConfig]]:
-    """Config of each process by its name, but for its key and node."""
-    role: dict[str, Any] = {"task": 1, "replicas": list(endpoints)}
+    """Config of each process by its name, but for its key and node.
+
+    `endpoints` are of the replicas, then of the aggregators, then of the validators.
+    """
+    replicas, peers = list(endpoints[:REPLICAS]), list(endpoints[REPLICAS:])
+    role: dict[str, Any] = {"task": 1, "replicas": replicas, "peers": peers}
     processes: dict[str, Callable[..., AccountConfig]] = {}
-    for i, endpoint in enumerate(endpoints):
+    for i, listen in enumerate(replicas):
         processes[f"replica{i}"] = partial(
-            ReplicaConfig, listen=endpoint, store=Path(f"stores/replica{i}"), stake=STAKES["replica"]
+            ReplicaConfig,
+            listen=listen,
+            store=Path(f"stores/replica{i}"),
+            stake=STAKES["replica"],
+            replicas=replicas,
+            peers=peers,
         )
     for i in range(AGGREGATORS):
         fraud: dict[str, Any] = {"fraud": plan.fraud, "fraud_round": plan.fraud_round} if i == plan.culprit else {}
-        processes[f"aggregator{i}"] = partial(AggregatorConfig, **role, threads=1, stake=STAKES["aggregator"], **fraud)
+        processes[f"aggregator{i}"] = partial(
+            AggregatorConfig, **role, listen=peers[i], threads=1, stake=compute_stake(plan), **fraud
+        )
     for i in range(NODES):
-        processes[f"validator{i}"] = partial(ValidatorConfig, **role, threads=1)
+        processes[f"validator{i}"] = partial(ValidatorConfig, **role, listen=peers[AGGREGATORS + i], threads=1)
     for i in range(plan.clients):
         options = {"client": i, "clients": plan.clients, "seed": plan.seed}
         processes[f"client{i}"] = partial(ClientConfig, **role, stake=STAKES["client"], trainer_options=options)
@@ -87,6 +102,14 @@ def _processes(plan: Plan, endpoints: Sequence[str]) -> dict[str, Callable[..., 
         TaskConfig, **role, model_options={"seed": plan.seed}, parameters=_parameters(plan)
     )
     return processes
+
+
+def compute_stake(plan: Plan) -> int:
+    """An aggregator's: more than the task of `plan` requires of it, since each missed turn takes a little."""
+    sizes = {name: value for name, value in _parameters(plan).items() if isinstance(value, int)}
+    parameters = transaction_pb2.TaskParameters(**sizes)
+    tasks.fill_defaults(parameters)
+    return max(STAKES["aggregator"], tasks.compute_required_stake(parameters) * 6 // 5)
 
 
 def _parameters(plan: Plan) -> dict[str, Any]:

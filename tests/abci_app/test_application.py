@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from abci_app.application import CODESPACE, Application, UnexpectedCall
-from abci_app.state_machine import Block, BlockResults, GenesisError, Stores, compute_block_bytes
+from abci_app.application import CODESPACE, MAX_KEPT_ANSWERS, MAX_KEPT_QUESTION_BYTES, Application, UnexpectedCall
+from abci_app.state_machine import Block, BlockResults, GenesisError, Stores, compute_block_bytes, find_nothing
 from abci_app.store import VERSIONS, Store
 from abci_app.wire import abci_pb2
 from optfl import query_codes
@@ -276,7 +276,7 @@ def test_checks_do_not_reach_the_block(node: Node) -> None:
 
 @given(st.lists(st.binary(max_size=300)), st.integers(0, 2000))
 def test_a_proposal_fits_as_cometbft_counts(txs: list[bytes], limit: int) -> None:
-    chosen = Counter().prepare_proposal({}, txs, limit)
+    chosen = Counter().prepare_proposal({}, txs, limit, b"", find_nothing)
     encoded = abci_pb2.ResponsePrepareProposal(txs=chosen)  # the same field number and shape as a block's data
     assert encoded.ByteSize() == sum(compute_block_bytes(tx) for tx in chosen) <= limit
 
@@ -291,12 +291,38 @@ def test_a_proposal_over_the_limit_is_our_own_bug(node: Node, monkeypatch: pytes
     request = abci_pb2.RequestPrepareProposal(txs=[b"alice:4", b"bob:1"], max_tx_bytes=12)
     assert list(node.app.prepare_proposal(request).txs) == [b"alice:4"]
 
-    def greedy(stores: Stores, txs: Sequence[bytes], max_bytes: int) -> list[bytes]:
+    def greedy(stores: Stores, txs: Sequence[bytes], *_: object) -> list[bytes]:
         return list(txs)
 
     monkeypatch.setattr(node.ledger, "prepare_proposal", greedy)
     with pytest.raises(UnexpectedCall, match="proposes 16 bytes"):
         node.app.prepare_proposal(request)
+
+
+def test_A9_the_state_machine_learns_who_proposes_and_our_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[object] = []
+    ledger = Counter()
+    secret = {b"tip": b"preimage"}.get
+
+    def prepare(stores: Stores, txs: Sequence[bytes], max_bytes: int, *rest: object) -> list[bytes]:
+        seen.append(rest)
+        return []
+
+    def process(stores: Stores, txs: Sequence[bytes], *rest: object) -> bool:
+        seen.append(rest)
+        return True
+
+    monkeypatch.setattr(ledger, "prepare_proposal", prepare)
+    monkeypatch.setattr(ledger, "process_proposal", process)
+    store = Store(tmp_path / "with a secret.db")
+    app = Application(store, ledger, secret)
+    app.init_chain(abci_pb2.RequestInitChain(chain_id="test", initial_height=1, app_state_bytes=b"{}"))
+    app.prepare_proposal(abci_pb2.RequestPrepareProposal(proposer_address=b"us"))
+    app.process_proposal(abci_pb2.RequestProcessProposal(proposer_address=b"them"))
+    assert seen == [(b"us", secret), (b"them",)]
+    store.close()
 
 
 def test_proposals_are_judged_without_side_effects(node: Node) -> None:
@@ -360,6 +386,27 @@ def test_a_query_without_proof_has_none(node: Node) -> None:
     response = node.query("/store/counters/key", b"alice", prove=False)
     assert not response.HasField("proof_ops")
     assert response.value
+
+
+def test_what_many_ask_is_computed_once_a_block(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, bytes]] = []
+
+    def query(stores: object, path: str, data: bytes, height: int) -> tuple[int, bytes]:
+        asked.append((path, data))
+        return 0, data + bytes([height])
+
+    monkeypatch.setattr(node.ledger, "query", query)
+    node.init_chain()
+    for height in (1, 2):
+        node.block(height)
+        for _ in range(3):
+            assert node.query("/view", b"a").value == b"a" + bytes([height])
+    assert asked == [("/view", b"a")] * 2
+    for _ in range(2):  # what is too long to be kept is answered all the same
+        assert node.query("/view", bytes(MAX_KEPT_QUESTION_BYTES)).value[-1] == 2
+    assert len(asked) == 4
+    for i in range(MAX_KEPT_ANSWERS + 1):
+        assert node.query("/view", b"%d" % i).value == b"%d\x02" % i
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,14 @@ def test_everything_of_the_file_is_in_the_state() -> None:
     assert sorted(updates) == sorted((consensus_key(f"validator-{i}").public_key, 100) for i in range(4))
 
 
+def test_A9_anchors_are_in_force_from_the_first_block_on() -> None:
+    document = genesis_document()
+    document["validators"][1]["beacon_anchor"] = "ab" * 32
+    stores, _ = ledger.init_chain(json.dumps(document).encode(), CHAIN_ID, [], 1)
+    tips = [v.beacon_tip for _, v in State(stores).validators.items()]
+    assert sorted(tips) == [b"", b"", b"", b"\xab" * 32]
+
+
 def test_parameters_are_those_of_the_file_or_their_defaults() -> None:
     stores, _ = init(genesis_document())
     params = State(stores).params
@@ -136,6 +144,9 @@ WRONG: list[tuple[str, Callable[[Any, Any], Any], Any, str]] = [
     ("short consensus key", path("validators", 0, "consensus_key"), "00", r"validators\[0\].consensus_key"),
     ("short operator key", path("validators", 0, "operator_public_key"), "00", r"validators\[0\].operator_public_key"),
     ("no stake", path("validators", 0), {**genesis_document()["validators"][0], "stake": None}, r"\[0\].stake is None"),
+    ("short anchor", path("validators", 0, "beacon_anchor"), "00" * 31, r"validators\[0\].beacon_anchor"),
+    ("anchor null", path("validators", 0, "beacon_anchor"), None, r"validators\[0\].beacon_anchor is None"),
+    ("anchor empty", path("validators", 0, "beacon_anchor"), "", r"validators\[0\].beacon_anchor is ''"),
     ("consensus key twice", path("validators", 1, "consensus_key"),
      genesis_document()["validators"][0]["consensus_key"], r"validators\[1\].*twice"),
 ]  # fmt: skip
@@ -190,7 +201,9 @@ JSON = st.recursive(
     max_leaves=12,
 )
 SECTIONS = st.sampled_from(["params", "accounts", "validators"])
-FIELDS = st.sampled_from([*DEFAULT_PARAMS, "address", "balance", "consensus_key", "operator_public_key", "stake"])
+FIELDS = st.sampled_from(
+    [*DEFAULT_PARAMS, "address", "balance", "consensus_key", "operator_public_key", "stake", "beacon_anchor"]
+)
 
 
 @given(st.dictionaries(SECTIONS, JSON | st.lists(st.dictionaries(FIELDS, JSON)) | st.dictionaries(FIELDS, JSON)))

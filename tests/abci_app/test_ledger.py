@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from abci_app import block_end, transitions
 from abci_app import ledger as ledger_module
+from abci_app.state_machine import find_nothing
 from abci_app.transitions import TRANSITIONS
 from optfl import errors
 from optfl.keys import SigningKey
 from optfl.wire.transaction_pb2 import Body, RegisterRole, StartTask, Transfer
-from support import chaos
+from support import chaos, votes
 from support.chaos import Chaos
 from support.ledger import (
     ACCOUNTS,
@@ -60,8 +61,10 @@ def test_every_file_of_the_blocks_end_has_a_test_file() -> None:
 
 
 def test_A2_order_of_the_blocks_end() -> None:
-    """Convictions, then settlement, then deadlines; voting power last of all, outside the table."""
+    """What is found, convictions, then settlement, then deadlines; voting power last of all, outside the table."""
     assert [step.__name__ for step in block_end.STEPS] == [
+        "process_votes",
+        "process_demands",
         "process_convictions",
         "process_settlements",
         "process_deadlines",
@@ -120,7 +123,7 @@ def test_a_rejected_transaction_does_not_spoil_those_around_it() -> None:
 
 def test_a_whole_task_from_genesis_to_completion() -> None:
     """Twelve rounds, one fraud, one silent aggregator; every block checked, every token accounted for."""
-    task = TaskHarness.start(rounds=12, rule="trimmed_mean(f=1)")
+    task = TaskHarness.start(rounds=12, rule="trimmed_mean(f=1)", pause_blocks=100)
     ledger = task.ledger
     for number in range(1, 13):
         task.commit_all(number)
@@ -131,7 +134,7 @@ def test_a_whole_task_from_genesis_to_completion() -> None:
         if number == 8:
             ledger.blocks(5)  # whose turn it is stays silent
         task.aggregate(number)
-    ledger.blocks(10)
+    ledger.blocks(50)
     assert (task.task.status, task.task.settled_round) == (4, 12)
     assert len(ledger.state.digests.all_keys()) == 12
     assert len(ledger.state.disputes.all_keys()) == 1
@@ -141,7 +144,7 @@ def test_a_whole_task_from_genesis_to_completion() -> None:
 # Determinism (invariant 1).
 
 
-@pytest.mark.parametrize("seed", [1, 2, 7, 11])
+@pytest.mark.parametrize("seed", [1, 7, 10, 11])
 def test_chaos(seed: int) -> None:
     """Hundreds of blocks of everything at once; what is asserted is in `support.chaos` and in the harness."""
     run = Chaos(seed)
@@ -152,18 +155,23 @@ def test_chaos(seed: int) -> None:
 
 
 def test_chaos_reaches_every_path() -> None:
-    """The menu is only worth something if all of it happens."""
-    kinds: set[str] = set()
-    for seed in (3, 4, 5):
+    """The menu is only worth something if all of it happens, in a few runs."""
+    expected = {
+        "aggregator_convicted", "aggregator_late", "attempt_voided", "challenge_decided", "challenge_joined",
+        "challenge_opened", "compensated", "fraud_proven", "member_equivocated", "proof_failed", "readmitted",
+        "round_dropped", "round_settled", "rounds_reverted", "stake_released", "task_cancelled", "task_ended",
+        "task_joined", "task_paused", "task_resumed", "turn_missed", "validator_equivocated", "validator_power",
+        "vote_committed", "vote_revealed", "blobs_demanded", "demand_answered", "blob_held", "blob_missing",
+        "turn_restarted", "update_struck", "window_prolonged", "audit_answered",
+    }  # fmt: skip
+    for seed in range(3, 40):
         run = Chaos(seed)
         for _ in range(150):
             run.step()
-        kinds |= set(run.kinds)
-    assert kinds >= {
-        "aggregator_convicted", "compensated", "fraud_proven", "proof_failed", "round_dropped", "round_settled",
-        "rounds_reverted", "stake_released", "task_cancelled", "task_ended", "turn_missed", "validator_equivocated",
-        "validator_power",
-    }  # fmt: skip
+        expected -= set(run.kinds)
+        if not expected:
+            return
+    assert not expected, "never happened"
 
 
 def test_two_processes_with_other_hash_seeds_agree() -> None:
@@ -181,7 +189,9 @@ def test_two_processes_with_other_hash_seeds_agree() -> None:
 
 FUZZED = TaskHarness.start(min_window_blocks=10_000, training_blocks=500)
 FUZZED.run_round(1)
+votes.challenge(FUZZED, 1)
 VALID = [
+    FUZZED.ledger.sign(VALIDATORS[1], votes.commit_vote(FUZZED, 1, VALIDATORS[1], votes.ABSTAIN)),
     FUZZED.ledger.sign(CLIENTS[0], FUZZED.commit_update(CLIENTS[0], 2)),
     FUZZED.ledger.sign(STRANGER, FUZZED.prove(1)),
     FUZZED.ledger.sign(REQUESTER, Transfer(recipient=STRANGER.address, amount=1)),
@@ -229,6 +239,10 @@ def draw_field(field: FieldDescriptor, draw: Any, depth: int) -> Any:
             return draw(st.sampled_from([0, 1, 2, 3, 4, 5, -1, 2**31 - 1]))
         case FieldDescriptor.TYPE_UINT32:
             return draw(NUMBERS) % 2**32
+        case FieldDescriptor.TYPE_BOOL:
+            return draw(st.booleans())
+        case FieldDescriptor.TYPE_SINT64:
+            return draw(NUMBERS) // 2 * draw(st.sampled_from([1, -1]))
         case _:
             return draw(NUMBERS)
 
@@ -259,6 +273,6 @@ def test_no_well_signed_message_halts_the_chain(kind: FieldDescriptor, sender: S
     [result] = ledger_module.apply_block(FUZZED.ledger.stores, block).results
     assert result.code == 0 or result.code >= FIRST_CHARGED_CODE
     ledger_module.check_tx(FUZZED.ledger.stores, tx)
-    assert ledger_module.process_proposal(FUZZED.ledger.stores, [tx]) == (
-        ledger_module.prepare_proposal(FUZZED.ledger.stores, [tx], 1 << 20) == [tx]
+    assert ledger_module.process_proposal(FUZZED.ledger.stores, [tx], b"") == (
+        ledger_module.prepare_proposal(FUZZED.ledger.stores, [tx], 1 << 20, b"", find_nothing) == [tx]
     )

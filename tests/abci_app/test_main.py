@@ -25,9 +25,14 @@ def command(home: Path, address: str) -> list[str]:
     return [sys.executable, "-m", "abci_app", "--home", str(home), "--address", address]
 
 
-def run(home: Path, address: str) -> subprocess.CompletedProcess[str]:
+def run(home: Path, address: str, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(home, address), cwd=ROOT, capture_output=True, text=True, timeout=BOUND_SECONDS, check=False
+        [*command(home, address), *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=BOUND_SECONDS,
+        check=False,
     )
 
 
@@ -87,6 +92,23 @@ def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert "in use by another process; stop that one, or choose another --address" in line
+
+
+@pytest.mark.parametrize(
+    ("mode", "message"),
+    [(None, "cannot read"), (0o600, "is no file of kind"), (0o644, "can be read by others than its owner; run: chmod")],
+)
+def test_A9_an_unusable_beacon_file_is_one_line(tmp_path: Path, mode: int | None, message: str) -> None:
+    path = tmp_path / "beacon.json"
+    if mode is not None:
+        path.write_text("{}")
+        path.chmod(mode)
+    done = run(tmp_path, f"unix://{tmp_path}/abci.sock", "--beacon", str(path))
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+    assert str(path) in line
 
 
 def test_a_locked_home_is_one_line(tmp_path: Path) -> None:

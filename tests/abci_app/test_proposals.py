@@ -11,18 +11,23 @@ from hypothesis import strategies as st
 
 from abci_app import ledger as ledger_module
 from abci_app.overlay import Overlay
-from abci_app.state_machine import compute_block_bytes
+from abci_app.proposals import LANE_KINDS
+from abci_app.state_machine import compute_block_bytes, find_nothing
 from optfl import errors, keys
 from optfl.keys import SigningKey
+from optfl.transactions import decode_transaction, encode_reveal
 from optfl.wire.receipt_pb2 import Certificate, ReceiptSignature
 from optfl.wire.transaction_pb2 import (
     Body,
     CommitUpdate,
     OutputProof,
+    RegisterBeacon,
     RegisterRole,
+    SubmitAggregate,
     SubmitFraudProof,
     Transaction,
     Transfer,
+    Vote,
 )
 from support.ledger import (
     ACCOUNTS,
@@ -38,7 +43,10 @@ from support.ledger import (
     VALIDATORS,
     LedgerHarness,
     TaskHarness,
+    beacon_chain,
+    consensus_key,
 )
+from support.votes import challenge, commit_all, commit_vote, open_challenge, reveal_vote
 
 ROOM = 1 << 22
 PAY = Transfer(recipient=REQUESTER.address, amount=1)
@@ -46,11 +54,12 @@ BOND = PARAMS["proof_bond"]
 
 
 def prepare(ledger: LedgerHarness, txs: list[bytes], max_bytes: int = ROOM) -> list[bytes]:
-    return ledger_module.prepare_proposal(ledger.stores, txs, max_bytes)
+    """What a node without a hash chain proposes."""
+    return ledger_module.prepare_proposal(ledger.stores, txs, max_bytes, b"", find_nothing)
 
 
 def is_honest(ledger: LedgerHarness, txs: list[bytes]) -> bool:
-    return ledger_module.process_proposal(ledger.stores, txs)
+    return ledger_module.process_proposal(ledger.stores, txs, b"")
 
 
 def junk(ledger: LedgerHarness, sender: SigningKey, size: int = 200_000) -> bytes:
@@ -341,6 +350,95 @@ def test_what_a_full_lane_leaves_out_is_in_the_next_block() -> None:
     assert prepare(task.ledger, proofs) == proofs[2:]
 
 
+# What disputes wait for: behind proofs, before the rest, and only what would succeed (L2).
+
+
+def with_challenge() -> TaskHarness:
+    """Round 1 is open and wrong in value 0, and its attempt is challenged."""
+    task = with_fraud()
+    challenge(task, 1)
+    return task
+
+
+VOTE = Vote(root=bytes(32))
+
+
+def test_L2_votes_come_before_any_junk() -> None:
+    task = with_challenge()
+    filler = [junk(task.ledger, sender) for sender in CLIENTS for _ in range(3)]
+    votes = [task.ledger.sign(v, commit_vote(task, 1, v, VOTE)) for v in VALIDATORS]
+    chosen = prepare(task.ledger, [*filler, *votes], 700_000)
+    assert chosen[:4] == votes
+    assert len(chosen) > 4
+
+
+def test_L2_reveals_too() -> None:
+    task = with_challenge()
+    commit_all(task, 1, dict.fromkeys(VALIDATORS, VOTE))
+    filler = [junk(task.ledger, sender) for sender in CLIENTS]
+    reveals = [task.ledger.sign(v, reveal_vote(task, 1, v, VOTE)) for v in VALIDATORS]
+    assert prepare(task.ledger, [*filler, *reveals], 500_000)[:4] == reveals
+
+
+def test_L2_a_challenge_too_and_an_aggregate() -> None:
+    task = with_fraud()
+    task.commit_all(2)
+    filler = [junk(task.ledger, sender) for sender in CLIENTS]
+    aggregate = task.ledger.sign(task.due_aggregator(2), task.submit_aggregate(2))
+    opening = task.ledger.sign(STRANGER, open_challenge(task, 1))
+    assert prepare(task.ledger, [*filler, aggregate, opening], 500_000)[:2] == [aggregate, opening]
+
+
+def test_L2_proofs_come_before_them() -> None:
+    task = with_challenge()
+    votes = [task.ledger.sign(v, commit_vote(task, 1, v, VOTE)) for v in VALIDATORS]
+    proof = task.ledger.sign(STRANGER, task.prove(1))
+    assert prepare(task.ledger, [*votes, proof]) == [proof, *votes]
+
+
+def test_L2_what_would_be_rejected_is_junk() -> None:
+    task = with_challenge()
+    commit_all(task, 1, {VALIDATORS[0]: VOTE})
+    first = task.ledger.sign(CLIENTS[4], PAY)
+    useless = [
+        task.ledger.sign(CLIENTS[0], commit_vote(task, 1, CLIENTS[0], VOTE)),  # no voter
+        task.ledger.sign(VALIDATORS[0], commit_vote(task, 1, VALIDATORS[0], VOTE)),  # has voted
+        task.ledger.sign(VALIDATORS[1], reveal_vote(task, 1, VALIDATORS[1], VOTE)),  # too early
+        task.ledger.sign(VALIDATORS[2], commit_vote(task, 1, VALIDATORS[2], VOTE, signature=bytes(64))),
+        task.ledger.sign(STRANGER, open_challenge(task, 1)),  # has joined
+        task.ledger.sign(CLIENTS[1], open_challenge(task, 99)),  # nothing to challenge
+        task.ledger.sign(CLIENTS[2], SubmitAggregate(task_id=1, round=1, model_root=bytes(32))),
+    ]
+    assert prepare(task.ledger, [first, *useless]) == [first, *useless]
+
+
+def test_L2_repeating_it_does_not_fill_the_lane() -> None:
+    """Only the first one can succeed."""
+    task = with_fraud()
+    repeated = [task.ledger.sign(CLIENTS[0], open_challenge(task, 1)) for _ in range(4)]
+    other = task.ledger.sign(STRANGER, PAY)
+    vote = task.ledger.sign(CLIENTS[1], open_challenge(task, 1))
+    assert prepare(task.ledger, [*repeated, other, vote]) == [repeated[0], vote, *repeated[1:], other]
+
+
+def test_L2_a_vote_takes_along_what_its_sender_sent_before_it() -> None:
+    task = with_challenge()
+    filler = [junk(task.ledger, sender) for sender in CLIENTS]
+    before = task.ledger.sign(VALIDATORS[0], PAY)
+    vote = task.ledger.sign(VALIDATORS[0], commit_vote(task, 1, VALIDATORS[0], VOTE))
+    behind = task.ledger.sign(VALIDATORS[0], PAY)
+    chosen = prepare(task.ledger, [before, *filler, vote, behind], 600_000)
+    assert chosen[:3] == [before, vote, filler[0]]
+
+
+def test_L2_junk_does_not_get_ahead_with_a_vote_behind_it() -> None:
+    task = with_challenge()
+    filler = [junk(task.ledger, VALIDATORS[0]) for _ in range(5)]
+    tail = task.ledger.sign(VALIDATORS[0], commit_vote(task, 1, VALIDATORS[0], VOTE))
+    vote = task.ledger.sign(VALIDATORS[1], commit_vote(task, 1, VALIDATORS[1], VOTE))
+    assert prepare(task.ledger, [*filler, tail, vote], 700_000)[0] == vote
+
+
 # As a property.
 
 
@@ -351,7 +449,9 @@ def make_mempool(task: TaskHarness, data: st.DataObject) -> list[bytes]:
     txs: list[bytes] = []
     for _ in range(data.draw(st.integers(0, 12))):
         sender = data.draw(st.sampled_from(senders))
-        match data.draw(st.sampled_from(["pay", "proof", "false", "malformed", "role", "junk", "bytes", "odd"])):
+        match data.draw(
+            st.sampled_from(["pay", "proof", "false", "malformed", "role", "junk", "bytes", "odd", "challenge", "vote"])
+        ):
             case "pay":
                 txs.append(ledger.sign(sender, Transfer(recipient=CLIENTS[2].address, amount=BALANCE // 2)))
             case "proof":
@@ -364,6 +464,10 @@ def make_mempool(task: TaskHarness, data: st.DataObject) -> list[bytes]:
                 txs.append(ledger.sign(sender, RegisterRole(role=CLIENT, stake=1000)))
             case "junk":
                 txs.append(junk(ledger, sender, 3000))
+            case "challenge":
+                txs.append(ledger.sign(sender, open_challenge(task, data.draw(st.integers(1, 2)))))
+            case "vote":
+                txs.append(ledger.sign(sender, commit_vote(task, 1, sender, VOTE)))
             case "bytes":
                 txs.append(data.draw(st.binary(max_size=60)))
             case "odd":
@@ -373,7 +477,7 @@ def make_mempool(task: TaskHarness, data: st.DataObject) -> list[bytes]:
     return data.draw(st.permutations(txs + txs[:2]))
 
 
-PROPERTY = with_fraud()
+PROPERTY = with_challenge()
 
 
 @settings(max_examples=60)
@@ -394,10 +498,21 @@ def test_whatever_is_prepared_is_accepted_fits_and_is_charged(data: st.DataObjec
     kinds = [Body.FromString(Transaction.FromString(tx).body).WhichOneof("kind") for tx in chosen]
     assert kinds.count("submit_fraud_proof") <= 2
     true = [i for i, tx in enumerate(chosen) if convicts(tx)]
-    if true:  # a prover who sent nothing else before has nothing but other proofs ahead of it
-        ahead = [i for i in range(true[0]) if kinds[i] != "submit_fraud_proof"]
-        senders = senders_of(chosen)
-        assert not ahead or senders[true[0]] in {senders[i] for i in ahead}
+    if true and sent_nothing_else_before(txs, chosen[true[0]]):  # it has nothing but proofs and votes ahead of it
+        assert all(kind in ("submit_fraud_proof", *LANE_KINDS) for kind in kinds[: true[0]])
+
+
+def sent_nothing_else_before(txs: list[bytes], proof: bytes) -> bool:
+    before = txs[: len(txs) - txs[::-1].index(proof) - 1]
+    return senders_of([proof])[0] not in senders_of([tx for tx in before if is_signed(tx) and tx != proof])
+
+
+def is_signed(tx: bytes) -> bool:
+    try:
+        decode_transaction(tx)
+    except errors.Rejection:
+        return False
+    return True
 
 
 def senders_of(txs: list[bytes]) -> list[bytes]:
@@ -437,3 +552,97 @@ def test_nothing_of_this_writes_to_the_stores() -> None:
         ledger_module.check_tx(task.ledger.stores, tx)
     ledger_module.apply_block(task.ledger.stores, task.ledger.next_block(*txs))
     assert task.ledger.stores == before
+
+
+# The proposer's reveal
+
+
+def prepare_as(ledger: LedgerHarness, index: int, txs: list[bytes], max_bytes: int = ROOM) -> list[bytes]:
+    """What the node of validator `index` proposes, with its hash chain."""
+    find_preimage = beacon_chain(f"validator-{index}").get_preimage
+    address = consensus_key(f"validator-{index}").address
+    return ledger_module.prepare_proposal(ledger.stores, txs, max_bytes, address, find_preimage)
+
+
+def is_honest_of(ledger: LedgerHarness, index: int, txs: list[bytes]) -> bool:
+    return ledger_module.process_proposal(ledger.stores, txs, consensus_key(f"validator-{index}").address)
+
+
+def test_A9_a_proposal_begins_with_its_proposers_reveal() -> None:
+    ledger = LedgerHarness(beacons=True)
+    pay = ledger.sign(STRANGER, PAY)
+    for index in range(4):
+        proposal = prepare_as(ledger, index, [pay])
+        assert proposal == [ledger.reveal(index), pay]
+        assert [is_honest_of(ledger, i, proposal) for i in range(4)] == [i == index for i in range(4)]
+
+
+def test_A9_a_reveal_comes_before_the_proofs() -> None:
+    task = with_fraud()
+    anchor = RegisterBeacon(anchor=beacon_chain("validator-0").anchor)
+    task.ledger.accept(VALIDATORS[0], anchor)
+    task.ledger.blocks(4)
+    proof = task.ledger.sign(STRANGER, task.prove(1))
+    proposal = prepare_as(task.ledger, 0, [proof])
+    assert proposal == [task.ledger.reveal(0), proof]
+    assert is_honest_of(task.ledger, 0, proposal)
+
+
+def test_A9_a_node_without_the_secret_proposes_without_a_reveal_and_is_accepted() -> None:
+    """A node that lost its file must not stop the chain: it goes without fees."""
+    ledger = LedgerHarness(beacons=True)
+    address = consensus_key("validator-0").address
+    pay = ledger.sign(STRANGER, PAY)
+    proposal = ledger_module.prepare_proposal(ledger.stores, [pay], ROOM, address, find_nothing)
+    assert proposal == [pay]
+    assert is_honest_of(ledger, 0, proposal)
+    assert is_honest_of(ledger, 0, [])
+
+
+def test_A9_a_node_that_is_no_validator_reveals_nothing() -> None:
+    ledger = LedgerHarness(beacons=True)
+    assert ledger_module.prepare_proposal(ledger.stores, [], ROOM, b"", beacon_chain("validator-0").get_preimage) == []
+
+
+@pytest.mark.parametrize(("max_bytes", "count"), [(0, 0), (59, 0), (60, 1), (61, 1)])
+def test_A9_a_reveal_takes_its_room(max_bytes: int, count: int) -> None:
+    ledger = LedgerHarness(beacons=True)
+    proposal = prepare_as(ledger, 0, [ledger.sign(STRANGER, PAY)], max_bytes)
+    assert len(proposal) == count
+    assert sum(map(compute_block_bytes, proposal)) == 60 * count
+
+
+def test_A9_dishonest_reveals_are_refused() -> None:
+    ledger = LedgerHarness(beacons=True)
+    own, pay = ledger.reveal(0), ledger.sign(STRANGER, PAY)
+    wrong = encode_reveal(VALIDATORS[0].address, bytes(32))
+    for proposal in ([wrong], [wrong, own], [pay, own], [own, own], [own, pay, own], [ledger.reveal(1)]):
+        assert not is_honest_of(ledger, 0, proposal)
+    assert not is_honest(ledger, [own])
+
+
+def test_A9_without_an_anchor_in_force_every_reveal_is_refused() -> None:
+    ledger = LedgerHarness()
+    chain = beacon_chain("validator-0")
+    reveal = encode_reveal(VALIDATORS[0].address, chain.get_preimage(chain.anchor) or b"")
+    assert not is_honest_of(ledger, 0, [reveal])
+    assert prepare_as(ledger, 0, []) == []
+
+
+def test_A9_the_mempool_takes_no_reveal() -> None:
+    """And one that got into it is not proposed."""
+    ledger = LedgerHarness(beacons=True)
+    own = ledger.reveal(0)
+    result, changes = ledger_module.check_tx(ledger.stores, own)
+    assert (result.code, changes) == (errors.MisplacedReveal.code, {})
+    assert prepare(ledger, [own]) == []
+    assert prepare_as(ledger, 0, [own, own]) == [own]
+
+
+def test_A9_every_block_of_a_running_chain_is_what_its_proposer_prepared() -> None:
+    ledger = LedgerHarness(beacons=True)
+    for index in (0, 1, 1, 3, 2, 0):
+        pay = ledger.sign(STRANGER, PAY)
+        proposal = prepare_as(ledger, index, [pay])
+        assert is_honest_of(ledger, index, proposal)
+        assert [r.code for r in ledger.block(*proposal, proposer=index, withhold=True).results] == [0, 0]

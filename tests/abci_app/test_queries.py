@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TypeVar
 
 import pytest
@@ -13,8 +14,11 @@ from abci_app import ledger as ledger_module
 from abci_app.queries import _HANDLERS
 from abci_app.state.keyspace import task_key
 from optfl import query_codes
+from optfl.keys import SigningKey
+from optfl.tasks import MODEL_BLOB
 from optfl.wire import state_pb2
-from optfl.wire.transaction_pb2 import Unbond
+from optfl.wire.transaction_pb2 import MODE_PBFT, MODE_QUORUM, Unbond
+from support.demands import answer_audits, demand
 from support.ledger import (
     AGGREGATOR,
     AGGREGATORS,
@@ -29,6 +33,7 @@ from support.ledger import (
     LedgerHarness,
     TaskHarness,
 )
+from support.votes import challenge
 
 M = TypeVar("M", bound=Message)
 
@@ -73,6 +78,42 @@ def test_a_task_is_one_consistent_view(task: TaskHarness) -> None:
     assert list(view.validators) == sorted(v.address for v in VALIDATORS)
 
 
+def test_a_view_that_the_asker_has_is_not_sent_again(task: TaskHarness) -> None:
+    view = ask(task.ledger, "/task", state_pb2.TaskView, task_key(1))
+    view.ClearField("height")
+    known = hashlib.sha256(view.SerializeToString(deterministic=True)).digest()
+    again = ask(task.ledger, "/task", state_pb2.TaskView, task_key(1) + known)
+    assert again == state_pb2.TaskView(height=task.ledger.height)
+    other = ask(task.ledger, "/task", state_pb2.TaskView, task_key(1) + bytes(32))
+    assert other.HasField("task")
+    assert refuse(task.ledger, "/task", task_key(1) + known[1:]) == query_codes.MALFORMED_DATA
+
+
+def test_a_task_shows_what_is_disputed_and_what_was_shown() -> None:
+    task = TaskHarness.start(training_blocks=50, min_window_blocks=20)
+    task.run_round(1)
+    challenge(task, 1)
+    task.ledger.accept(STRANGER, demand(task, 1, 3, attempt_id=1, model=True))
+    answer_audits(task, 1, 2)
+    view = ask(task.ledger, "/task", state_pb2.TaskView, task_key(1))
+    state = task.ledger.state
+    assert list(view.challenges) == [c for _, c in state.challenges.items()]
+    assert list(view.demands) == [d for _, d in state.demands.items()]
+    assert [(d.attempt_id, d.blob) for d in view.demands] == [(1, 3), (1, MODEL_BLOB)]
+    assert [(a.attempt_id, a.replica) for a in view.audits] == [(1, 0), (1, 1)]
+    assert len(view.members) == 0
+    bonds = ask(task.ledger, "/tokens", state_pb2.TokenView).bonds
+    assert bonds == task.parameters.challenge_bond + 2 * task.parameters.demand_bond
+
+
+@pytest.mark.parametrize(("mode", "members"), [(MODE_QUORUM, AGGREGATORS), (MODE_PBFT, VALIDATORS)])
+def test_a_task_shows_who_signs(mode: int, members: list[SigningKey]) -> None:
+    task = TaskHarness.start(mode=mode)
+    view = ask(task.ledger, "/task", state_pb2.TaskView, task_key(1))
+    assert [m.address for m in view.members] == sorted(m.address for m in members)
+    assert {m.address: m.public_key for m in view.members} == {m.address: m.public_key for m in members}
+
+
 def test_a_task_whose_replicas_are_not_registered_yet_can_be_read() -> None:
     waiting = TaskHarness(LedgerHarness())
     waiting.create()
@@ -112,7 +153,7 @@ def test_stakes_of_one_and_of_all(task: TaskHarness) -> None:
 def test_the_tokens_add_up(task: TaskHarness) -> None:
     view = ask(task.ledger, "/tokens", state_pb2.TokenView)
     places = [*view.balances, *view.stakes, *view.unbonding, *view.escrows]
-    total = sum(place.amount for place in places) + view.supply.burned + view.supply.fee_pot
+    total = sum(place.amount for place in places) + view.bonds + view.supply.burned + view.supply.fee_pot
     assert total == view.supply.genesis == len(view.balances) * BALANCE + 4 * 100_000
     assert (view.height, [e.task_id for e in view.escrows]) == (task.ledger.height, [1])
 

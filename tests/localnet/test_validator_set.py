@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from offchain.adapters.keystore import read_key
 from offchain.adapters.ledger import CometLedger
 from optfl import keys
 from optfl.keys import SigningKey
+from optfl.transactions import decode_reveal
 from optfl.wire import transaction_pb2
 from optfl_cli.cometbft import find_cometbft
 from optfl_cli.localnet import init_localnet
@@ -35,14 +37,16 @@ async def wait_for_powers(url: str, condition: Callable[[dict[bytes, int]], bool
         return powers
 
 
-async def wait_for_proposal(url: str, consensus_address: bytes) -> None:
-    """Return once the validator with this address has proposed a block."""
+async def wait_for_reveal(url: str, consensus_address: bytes) -> None:
+    """Return once the validator with this address has proposed a block that begins with a reveal."""
     async with Gateway(url) as gateway:
         height = await gateway.get_height()
         while True:
-            header = (await gateway.get_block(height))["block"]["header"]
-            if bytes.fromhex(header["proposer_address"]) == consensus_address:
-                return
+            block = (await gateway.get_block(height))["block"]
+            if bytes.fromhex(block["header"]["proposer_address"]) == consensus_address:
+                txs = [base64.b64decode(tx) for tx in block["data"]["txs"]]
+                if txs and decode_reveal(txs[0]) is not None:
+                    return
             height = await gateway.wait_for_block(height)
 
 
@@ -53,7 +57,7 @@ async def unbond_all(url: str, key: SigningKey) -> None:
         assert result.accepted, result.log
 
 
-def test_a_validator_joins_and_leaves(tmp_path: Path) -> None:
+def test_a_validator_joins_and_leaves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     net = init_localnet(tmp_path / "net", nodes=4, accounts={"fifth": 1_000_000_000}, seed="validator set")
     first = net.nodes[0]
     home = tmp_path / "fifth"
@@ -67,6 +71,7 @@ def test_a_validator_joins_and_leaves(tmp_path: Path) -> None:
         arguments += ["--peer", f"{node_id}@127.0.0.1:{first.p2p_port}", "--p2p-host", "127.0.0.1"]
         arguments += ["--rpc-port", str(rpc_port), "--p2p-port", str(p2p_port)]
         assert main(arguments) == 0
+        anchor = capsys.readouterr().out.partition("--anchor ")[2].strip()
         node = load_node(home)
         address = node.choose_app_address()
         node.start_app(group, address)
@@ -80,7 +85,9 @@ def test_a_validator_joins_and_leaves(tmp_path: Path) -> None:
 
         joined = asyncio.run(wait_for_powers(url, lambda powers: len(powers) == 5))
         (consensus_key,) = set(joined) - {key for key, power in joined.items() if power != STAKE // 1_000_000}
-        asyncio.run(wait_for_proposal(url, keys.address_of(consensus_key)))
+        arguments = ["tx", "register-beacon", "--anchor", anchor, "--key", str(net.key_path("fifth")), "--node", url]
+        assert main(arguments) == 0
+        asyncio.run(wait_for_reveal(url, keys.address_of(consensus_key)))
 
         asyncio.run(unbond_all(url, read_key(net.key_path("fifth"))))
         left = asyncio.run(wait_for_powers(url, lambda powers: len(powers) == 4))

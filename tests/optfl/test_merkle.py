@@ -17,12 +17,19 @@ from optfl.merkle import (
     compute_simple_map_root,
     encode_uvarint,
     hash_leaf,
+    hash_leaves,
     hash_node,
     simple_map_leaf,
 )
 from support import oracle
 
 SIZES = range(1, 71)
+
+
+@given(data=st.binary(max_size=100), size=st.integers(1, 40))
+def test_leaves_are_hashed_as_each_alone(data: bytes, size: int) -> None:
+    assert hash_leaves(data, size) == [hash_leaf(data[i : i + size]) for i in range(0, len(data), size)]
+
 
 # The reference tree of Certificate Transparency (google/certificate-transparency, merkle_tree_test.cc).
 CT_LEAVES = [

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from abci_app.genesis import DEFAULT_PARAMS
 from optfl import tasks
 from optfl.certificates import quorum_of
 from optfl.fraud import build_output_proof
@@ -74,22 +75,100 @@ def test_L1_least_window_covers_fetching_and_re_executing(bandwidth: int, block_
 
 
 @given(
-    st.integers(1, 1000), st.integers(1, 1000), st.integers(1, 100), st.integers(0, 10_000), st.integers(1, 20),
+    st.fixed_dictionaries(
+        {
+            field: st.integers(1, 1000)
+            for field in (
+                "training_blocks",
+                "aggregation_blocks",
+                "min_window_blocks",
+                "demand_blocks",
+                "vote_commit_blocks",
+                "vote_reveal_blocks",
+                "min_round_blocks",
+            )
+        }
+    ),
+    st.integers(0, 10_000),
+    st.integers(1, 20),
     st.integers(0, 1000),
-)  # fmt: skip
+)
 def test_I5_retention_outlasts_every_height_of_evidence(
-    training: int, aggregation: int, min_window: int, factor: int, attempts: int, evidence: int
+    blocks: dict[str, int], factor: int, attempts: int, evidence: int
 ) -> None:
-    """A round's update is frozen at most `training` after its commit; then come all turns, each with its window."""
+    """A model is the base of the next round, which trains once it may; then come all turns, each at its longest.
+
+    A turn: its own time, three restarts after demands and one after a demand of its base, each at the last moment;
+    the window, prolonged by a last demand; and a vote that is called as it closes. The ledger plays this through in
+    `tests/redteam/test_availability.py`.
+    """
+    given_ = parameters(**blocks, window_factor_percent=factor, max_attempts=attempts)
+    aggregation, demand = given_.aggregation_blocks, given_.demand_blocks
+    window = max(given_.min_window_blocks, -(-aggregation * factor // 100))
+    dispute = demand + given_.min_window_blocks + given_.vote_commit_blocks + given_.vote_reveal_blocks
+    turn = aggregation + 4 * (demand + aggregation) + window + dispute
+    needed = given_.min_round_blocks + given_.training_blocks + attempts * turn + evidence
+    assert tasks.compute_turn_blocks(given_) == turn
+    assert tasks.compute_dispute_blocks(given_) == dispute
+    assert tasks.compute_retention_blocks(given_, evidence) >= needed
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            field: st.integers(1, 30)
+            for field in (
+                "aggregation_blocks",
+                "min_window_blocks",
+                "demand_blocks",
+                "vote_commit_blocks",
+                "vote_reveal_blocks",
+                "min_round_blocks",
+                "clients_per_round",
+                "rounds",
+            )
+        }
+    ),
+    st.integers(0, 400),
+    st.integers(0, 10_000),
+    st.integers(0, 10_000),
+)
+def test_R5_the_default_share_of_the_required_stake_pays_for_the_worst_that_a_lie_does(
+    given_fields: dict[str, int], factor: int, client_reward: int, aggregator_reward: int
+) -> None:
+    """Rounds start on the lie in its own block and then as fast as they may, up to the last before it is shown."""
     given_ = parameters(
-        training_blocks=training,
-        aggregation_blocks=aggregation,
-        min_window_blocks=min_window,
-        window_factor_percent=factor,
-        max_attempts=attempts,
+        **given_fields, window_factor_percent=factor, client_reward=client_reward, aggregator_reward=aggregator_reward
     )
-    longest = max(min_window, -(-aggregation * factor // 100))
-    assert tasks.compute_retention_blocks(given_, evidence) >= training + attempts * (aggregation + longest) + evidence
+    longest = max(given_.min_window_blocks, -(-given_.aggregation_blocks * factor // 100))
+    longest += given_.demand_blocks + given_.min_window_blocks + given_.vote_commit_blocks + given_.vote_reveal_blocks
+    starts = range(0, longest, given_.min_round_blocks)  # in the block that shows it, nothing starts any more
+    voided = min(len(starts), given_.rounds - 1)
+    lost = voided * (given_.clients_per_round * client_reward + aggregator_reward)
+    required = tasks.compute_required_stake(given_)
+    compensation_percent = DEFAULT_PARAMS["compensation_percent"]
+    assert required * compensation_percent // 100 >= lost
+    assert lost == 0 or (required - 1) * compensation_percent // 100 < lost
+
+
+def test_R5_no_more_rounds_are_paid_for_than_can_be_live() -> None:
+    """And what is required always fits its field: the escrow, of as many rounds, fits 2^62."""
+    given_ = parameters(
+        rounds=100_000, clients_per_round=1, client_reward=1, min_window_blocks=10**6, min_round_blocks=1
+    )
+    assert tasks.compute_required_stake(given_) == -(-5 * (tasks.MAX_LIVE_ROUNDS - 1) // 2)
+    assert 5 * (1 << 62) // 2 < 1 << 64
+
+
+def test_defaults_fill_in_what_is_not_set_and_nothing_else() -> None:
+    given_ = parameters(min_window_blocks=7, vote_reveal_blocks=3)
+    tasks.fill_defaults(given_)
+    assert (given_.vote_commit_blocks, given_.demand_blocks, given_.vote_reveal_blocks) == (7, 7, 3)
+    assert (given_.min_safety_percent, given_.min_round_blocks) == (10, 1)
+    again = transaction_pb2.TaskParameters()
+    again.CopyFrom(given_)
+    tasks.fill_defaults(again)
+    assert again == given_
 
 
 def test_inputs_hash_binds_every_input_and_their_order() -> None:
@@ -120,3 +199,20 @@ def test_F2_no_proof_is_larger_than_computed(length: int, chunk_values: int, cli
         chain_id="x" * 50, sequence=largest, fee=largest, expiry_height=largest, submit_fraud_proof=proof
     )
     assert len(sign_transaction(KEY, body)) <= tasks.compute_proof_bytes(given_)
+
+
+@pytest.mark.parametrize(
+    ("rule", "name"),
+    [
+        ("float(mean)", "mean"),
+        ("float(a1_)", "a1_"),
+        ("float()", None),
+        ("mean", None),
+        ("float(mean", None),
+        ("float(é)", None),
+        ("float(mean)\n", None),
+        ("median()", None),
+    ],
+)
+def test_a_float_tasks_rule_is_a_plugins_name(rule: str, name: str | None) -> None:
+    assert tasks.parse_plugin(rule) == name

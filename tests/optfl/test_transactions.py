@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from optfl import errors, keys
 from optfl.keys import SigningKey
 from optfl.merkle import encode_uvarint
-from optfl.transactions import MAX_TRANSACTION_BYTES, decode_transaction, sign_transaction
+from optfl.transactions import (
+    MAX_TRANSACTION_BYTES,
+    REVEAL_BYTES,
+    decode_reveal,
+    decode_transaction,
+    encode_reveal,
+    sign_transaction,
+)
 from optfl.wire import transaction_pb2
 
 KEY = SigningKey.from_seed(bytes(range(32)))
@@ -163,3 +170,43 @@ def test_any_body_that_is_signed_decodes(data: st.DataObject) -> None:
         unbond=transaction_pb2.Unbond(role=data.draw(st.integers(-(2**31), 2**31 - 1)), amount=data.draw(number)),  # type: ignore[arg-type]
     )
     assert decode_transaction(sign_transaction(KEY, body)).body == body
+
+
+REVEAL = encode_reveal(bytes(range(20)), bytes(range(32)))
+
+
+def test_a_reveal_decodes_to_itself() -> None:
+    reveal = decode_reveal(REVEAL)
+    assert reveal is not None
+    assert (reveal.operator, reveal.preimage, len(REVEAL)) == (bytes(range(20)), bytes(range(32)), REVEAL_BYTES)
+    assert decode_reveal(sign_transaction(KEY, BODY)) is None
+
+
+INNER = REVEAL[2:]
+NO_REVEALS = {
+    "empty": b"",
+    "cut": REVEAL[:-1],
+    "longer": REVEAL + b"\0",
+    "unknown field": field(4, field(1, bytes(range(20))) + field(2, bytes(range(30))) + varint_field(9, b"\1")),
+    "reordered": field(4, field(2, bytes(range(32))) + field(1, bytes(range(20)))),
+    "another field": field(3, INNER),
+    "no message": field(4, b"\xff" * len(INNER)),
+}
+
+
+@pytest.mark.parametrize("data", NO_REVEALS.values(), ids=NO_REVEALS)
+def test_a_reveal_has_one_encoding(data: bytes) -> None:
+    assert decode_reveal(data) is None
+
+
+@given(st.binary(min_size=REVEAL_BYTES, max_size=REVEAL_BYTES))
+def test_no_bytes_break_the_decoding_of_reveals(data: bytes) -> None:
+    reveal = decode_reveal(data)
+    assert reveal is None or encode_reveal(reveal.operator, reveal.preimage) == data
+
+
+@pytest.mark.parametrize("data", [REVEAL, sign_transaction(KEY, BODY) + REVEAL])
+def test_a_reveal_is_no_transaction_of_anybody(data: bytes) -> None:
+    """Neither alone nor beside a body."""
+    with pytest.raises(errors.MisplacedReveal):
+        decode_transaction(data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,12 @@ def test_the_ledger_takes_it_and_counts_the_same_powers() -> None:
     params = state_pb2.Params.FromString(stores["params"][b"params"])
     assert (params.chain_id, params.min_fee) == ("chain", 7)
     assert state_pb2.Account.FromString(stores["accounts"][b"a" * 20]).balance == 5
+
+
+def test_A9_an_anchor_is_written_where_there_is_one() -> None:
+    anchored = replace(VALIDATORS[0], beacon_anchor=b"b" * 32)
+    written = json.loads(build_genesis("chain", [anchored, *VALIDATORS[1:]], {}))["app_state"]["validators"]
+    assert [v.get("beacon_anchor") for v in written] == ["62" * 32, None, None]
 
 
 def test_addresses_are_those_of_the_consensus_keys() -> None:

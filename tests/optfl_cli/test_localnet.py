@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import signal
@@ -20,6 +21,8 @@ from offchain.adapters.gateway import Gateway
 from offchain.adapters.keystore import read_key
 from offchain.adapters.ledger import CometLedger
 from optfl import errors
+from optfl.keys import address_of
+from optfl.transactions import decode_reveal
 from optfl.wire import transaction_pb2
 from optfl_cli.errors import UserError
 from optfl_cli.localnet import Localnet, get_height, init_localnet, load_localnet
@@ -105,7 +108,7 @@ def test_a_transaction_sent_to_one_node_is_seen_through_another(
     found = ask(capsys, "query", "tx", sent["hash"], "--node", last)
     assert (found["height"], found["code"]) == (sent["height"], 0)
     block = ask(capsys, "query", "block", str(sent["height"]), "--node", last)
-    assert len(block["results"]["txs_results"]) == 1
+    assert len(block["results"]["txs_results"]) == 2  # the proposer's reveal, and the transfer
 
 
 def test_a_role_is_registered_and_its_stake_grows_and_shrinks(
@@ -292,3 +295,26 @@ def test_ctrl_c_ends_a_net(running: Running) -> None:
     running.process.send_signal(signal.SIGINT)
     assert running.process.wait(BOUND_SECONDS) == 0
     assert [get_height(node.rpc_url) for node in running.net.nodes] == [None] * 4
+
+
+def test_A9_every_block_begins_with_its_proposers_reveal(net: Localnet, capsys: pytest.CaptureFixture[str]) -> None:
+    """A lap of all four, read off another node than any one of them."""
+    url = net.nodes[1].rpc_url
+
+    async def read_blocks() -> list[tuple[bytes, list[bytes]]]:
+        async with Gateway(url) as gateway:
+            height = await gateway.wait_for_block(await gateway.get_height() + 5)
+            blocks = [(await gateway.get_block(h))["block"] for h in range(height - 5, height)]
+        return [
+            (bytes.fromhex(b["header"]["proposer_address"]), [base64.b64decode(tx) for tx in b["data"]["txs"]])
+            for b in blocks
+        ]
+
+    validators = ask(capsys, "query", "validators", "--node", url)["validators"]
+    operators = {address_of(bytes.fromhex(v["consensus_key"])): bytes.fromhex(v["operator"]) for v in validators}
+    blocks = asyncio.run(read_blocks())
+    assert len({proposer for proposer, _ in blocks}) == 4
+    for proposer, txs in blocks:
+        reveal = decode_reveal(txs[0])
+        assert reveal is not None
+        assert reveal.operator == operators[proposer]

@@ -78,6 +78,11 @@ def test_short_names_of_enums() -> None:
     assert enum_names(transaction_pb2.Role.DESCRIPTOR) == {"validator": 1, "aggregator": 2, "replica": 3, "client": 4}
 
 
+def test_an_enum_without_an_unspecified_value_has_a_name_for_zero() -> None:
+    assert enum_names(transaction_pb2.Mode.DESCRIPTOR) == {"optimistic": 0, "quorum": 1, "pbft": 2}
+    assert to_plain(transaction_pb2.TaskParameters())["arithmetic"] == "exact"
+
+
 def test_hexadecimal_of_the_right_size() -> None:
     assert parse_hex("0xff00", 2, "it") == b"\xff\x00"
     with pytest.raises(UserError, match="it has 1 bytes; it must have 2, 4 hexadecimal digits"):

@@ -16,12 +16,14 @@ from pathlib import Path
 
 import pytest
 
+from abci_app.beacon_file import read_secrets
+from optfl.beacon import HashChain
 from optfl.keys import SigningKey
 from optfl_cli.errors import UserError
 from optfl_cli.genesis import GenesisValidator, build_genesis
 from optfl_cli.localnet import get_height
 from optfl_cli.main import main
-from optfl_cli.node import HaltWatch, Node, build_config, init_node, load_node
+from optfl_cli.node import HaltWatch, Node, build_config, draw_chain, init_node, load_node, renew_chain
 from optfl_cli.ports import find_free_ports
 from optfl_cli.processes import Child
 from optfl_cli.toml_files import edit_toml
@@ -35,7 +37,9 @@ BOUND_SECONDS = 60.0
 def make_node(home: Path) -> Node:
     """A node of a chain of its own, with quick blocks."""
     operator, consensus_key, node_key = (SigningKey.from_seed(bytes([i]) * 32) for i in (1, 2, 3))
-    validator = GenesisValidator("n", operator.public_key, consensus_key.public_key, 10_000_000)
+    beacon = draw_chain(1000)
+    anchor = HashChain(*beacon).anchor
+    validator = GenesisValidator("n", operator.public_key, consensus_key.public_key, 10_000_000, anchor)
     rpc_port, p2p_port = find_free_ports(2)
     changes = build_config("n", rpc_port, "127.0.0.1", p2p_port)
     changes["consensus"]["timeout_commit"] = "20ms"
@@ -45,6 +49,7 @@ def make_node(home: Path) -> Node:
         genesis=build_genesis("test-chain", [validator], {operator.address: 10**9}),
         consensus_key=consensus_key,
         node_key=node_key,
+        beacon=beacon,
         changes=changes,
     )
 
@@ -102,13 +107,45 @@ def start(node: Node, capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_a_new_home_is_private_and_has_our_limits(node: Node) -> None:
-    for name in ("priv_validator_key.json", "node_key.json"):
+    for name in ("priv_validator_key.json", "node_key.json", "beacon.json"):
         assert (node.home / "config" / name).stat().st_mode & 0o077 == 0
     config = tomllib.loads((node.home / "config" / "config.toml").read_text())
     assert config["rpc"]["laddr"] == f"tcp://127.0.0.1:{node.rpc_port}"
     assert config["rpc"]["max_body_bytes"] > 4 * config["mempool"]["max_tx_bytes"] / 3
     assert config["consensus"]["create_empty_blocks"]
     assert json.loads((node.home / "config" / "genesis.json").read_text())["chain_id"] == "test-chain"
+
+
+def test_A9_a_renewal_keeps_the_chain_in_force_and_forgets_those_before(node: Node) -> None:
+    (first,) = read_secrets(node.beacon_path)
+    assert renew_chain(node.home, 20) == HashChain(*read_secrets(node.beacon_path)[1]).anchor
+    assert renew_chain(node.home, 30) == HashChain(*read_secrets(node.beacon_path)[1]).anchor
+    second, third = read_secrets(node.beacon_path)
+    assert (second.reveals, third.reveals) == (20, 30)
+    assert first not in (second, third)
+    assert node.beacon_path.stat().st_mode & 0o077 == 0
+
+
+def test_A9_a_node_without_a_chain_gets_its_first_one(node: Node) -> None:
+    """And what a crash has left of an earlier attempt is no hindrance."""
+    node.beacon_path.unlink()
+    node.beacon_path.with_suffix(".new").write_text("half")
+    anchor = renew_chain(node.home, 20)
+    assert [HashChain(*secret).anchor for secret in read_secrets(node.beacon_path)] == [anchor]
+    assert not node.beacon_path.with_suffix(".new").exists()
+
+
+def test_A9_a_damaged_chain_is_not_thrown_away(node: Node, capsys: pytest.CaptureFixture[str]) -> None:
+    node.beacon_path.write_text("{}")
+    assert main(["node", "renew-beacon", "--home", str(node.home)]) == 1
+    assert "restore it from its backup" in capsys.readouterr().err
+    assert node.beacon_path.read_text() == "{}"
+
+
+def test_A9_renewal_tells_what_to_register(node: Node, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["node", "renew-beacon", "--home", str(node.home), "--reveals", "50"]) == 0
+    anchor = HashChain(*read_secrets(node.beacon_path)[1]).anchor
+    assert f"--anchor {anchor.hex()}" in capsys.readouterr().out
 
 
 def test_a_home_is_not_made_twice(node: Node) -> None:
@@ -295,7 +332,12 @@ def test_node_init_makes_a_chain_and_another_joins_it(tmp_path: Path, capsys: py
     peer = made.partition("peers reach it as ")[2].split("@")[0] + "@127.0.0.1:26656"
     arguments = ["node", "init", "--home", str(tmp_path / "b"), "--genesis", str(genesis), "--peer", peer]
     assert main(arguments) == 0
-    assert "then: optfl tx register-validator" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "then: optfl tx register-validator" in told
+    assert f"--anchor {HashChain(*read_secrets(tmp_path / 'b' / 'config' / 'beacon.json')[0]).anchor.hex()}" in told
+    (own,) = read_secrets(tmp_path / "a" / "config" / "beacon.json")
+    (validator,) = json.loads(genesis.read_text())["app_state"]["validators"]
+    assert validator["beacon_anchor"] == HashChain(*own).anchor.hex()
     assert (tmp_path / "b" / "config" / "genesis.json").read_bytes() == genesis.read_bytes()
     config = tomllib.loads((tmp_path / "b" / "config" / "config.toml").read_text())
     assert config["p2p"]["persistent_peers"] == peer

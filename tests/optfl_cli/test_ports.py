@@ -20,6 +20,13 @@ def test_free_ports_differ_and_can_be_listened_on() -> None:
     assert not ports.is_tcp_open("127.0.0.1", found[0])
 
 
+def test_ports_of_what_is_not_started_yet_are_not_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "_LAST_PORT", ports._FIRST_PORT + 4)
+    monkeypatch.setattr(ports, "is_port_free", lambda host, port: True)
+    first = ports.find_free_ports(2)
+    assert set(first).isdisjoint(ports.find_free_ports(2, besides=first))
+
+
 def test_no_free_ports_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "is_port_free", lambda host, port: False)
     with pytest.raises(OSError, match="no 2 free ports"):

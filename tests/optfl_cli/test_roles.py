@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,13 +15,24 @@ import numpy.typing as npt
 import pytest
 
 from offchain.adapters.keystore import write_key
+from offchain.adapters.session import EndpointTaken
+from offchain.interfaces import JournalError
 from optfl.keys import SigningKey
 from optfl_cli.commands.client import CheckedTrainer
 from optfl_cli.config import load_config
 from optfl_cli.errors import UserError
 from optfl_cli.main import main
 from optfl_cli.ports import find_free_ports
-from optfl_cli.roles import AggregatorConfig, ValidatorConfig, call_function, load_role
+from optfl_cli.roles import (
+    AggregatorConfig,
+    RoleConnections,
+    ValidatorConfig,
+    call_function,
+    connect,
+    load_floats,
+    load_role,
+)
+from support.rpc import FakeNode
 
 ROOT = Path(__file__).parents[2]
 REPLICAS = 'replicas = ["tcp/127.0.0.1:7440"]\n'
@@ -60,6 +73,40 @@ def fail(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_numbers_that_make_no_sense_are_named(folder: Path, text: str, message: str) -> None:
     with pytest.raises(UserError, match=re.escape(message)):
         load_config(write_config(folder, text), AggregatorConfig)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('policy = "sometimes"', "no watching policy 'sometimes'; use \"full\""),
+        ('policy = "idle, accuracy(0.1)"', "there is no trainer whose data accuracy is measured on"),
+    ],
+)
+def test_a_policy_that_cannot_be_followed_is_named(folder: Path, text: str, message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        load_config(write_config(folder, text), ValidatorConfig)
+
+
+def test_float_aggregators_are_found_beside_the_config_file(folder: Path) -> None:
+    (folder / "float_beside.py").write_text("def mine(updates, weights): return updates[0]\n")
+    floats = load_floats({"mine": "float_beside:mine"}, folder)
+    assert floats["mine"]([np.ones(2, dtype=np.float32)], [1]).tolist() == [1, 1]
+    assert {"weighted_mean", "trimmed", "geometric_median"} <= set(floats)
+
+
+@pytest.mark.parametrize(
+    ("references", "message"),
+    [
+        ({"Mine": "a:b"}, "float_aggregators.Mine is 'a:b'; write name ="),
+        ({"mine": 5}, "float_aggregators.mine is 5; write name ="),
+        ({"mine": "no_such_module:f"}, "cannot load float_aggregators.mine"),
+    ],
+)
+def test_a_float_aggregator_that_is_not_there_is_named(
+    folder: Path, references: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        load_floats(references, folder)
 
 
 def test_the_task_on_the_command_line_goes_before_the_file(folder: Path) -> None:
@@ -187,3 +234,43 @@ def test_without_a_folder_for_compiled_code_is_one_clear_line(folder: Path) -> N
     assert done.returncode == 1
     expected = "numba has no folder for its compiled code; set NUMBA_CACHE_DIR to one that this user can write"
     assert done.stderr == f"error: {expected}\n"
+
+
+def run_connected(folder: Path, text: str, use: Callable[[RoleConnections], None]) -> None:
+    """`use` what a validator whose file has `text` is connected to."""
+
+    async def main() -> None:
+        async with FakeNode().serve() as node:
+            config = load_config(write_config(folder, f'node = "{node.url}"\n{text}'), ValidatorConfig)
+            async with connect(config) as world:
+                use(world)
+
+    asyncio.run(main())
+
+
+def test_what_was_journalled_is_there_in_a_roles_next_life_wherever_it_is_started(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_connected(folder, "", lambda world: world.journal.put("vote/1/5", b"yes"))
+    monkeypatch.chdir("/")
+    run_connected(folder, "", lambda world: use_journal(world, b"yes"))
+    run_connected(folder, 'journal = "elsewhere"', lambda world: use_journal(world, None))
+
+
+def use_journal(world: RoleConnections, expected: bytes | None) -> None:
+    assert world.journal.get("vote/1/5") == expected
+
+
+def test_a_damaged_journal_keeps_a_role_from_starting(folder: Path) -> None:
+    run_connected(folder, "", lambda world: world.journal.put("vote/1/5", b"yes"))
+    (path,) = (folder / "journal").glob("*.journal")
+    path.write_bytes(b"")
+    with pytest.raises(JournalError, match="is damaged; restore it from a backup"):
+        run_connected(folder, "", lambda world: None)
+
+
+def test_a_port_that_a_role_cannot_listen_on_is_said(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"tcp/127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(EndpointTaken, match=f"{listen} is taken"):
+            run_connected(folder, f'listen = "{listen}"', lambda world: None)

@@ -7,8 +7,10 @@ import json
 
 import pytest
 
+from abci_app.state import State
 from offchain.interfaces import LedgerUnavailable
 from optfl import errors
+from optfl.beacon import HashChain
 from optfl.keys import SigningKey
 from optfl.wire import transaction_pb2
 from optfl_sim.chain import EXPIRY_BLOCKS, SimulatedChain, SimulatedLedger
@@ -79,3 +81,22 @@ def test_a_lost_message_is_an_unavailable_ledger() -> None:
 
     with pytest.raises(LedgerUnavailable):
         run_virtually(main())
+
+
+def test_A9_simulated_proposers_reveal() -> None:
+    """With a hash chain every block pays its proposer; without its secret the same chain burns the fees."""
+    beacon = HashChain(b"b" * 32, 50)
+    document = json.loads(GENESIS)
+    document["validators"][0]["beacon_anchor"] = beacon.anchor.hex()
+
+    async def main(beacons: dict[bytes, HashChain]) -> int:
+        chain = SimulatedChain("chain", json.dumps(document).encode(), 1.0, 1, beacons)
+        deciding = asyncio.create_task(chain.run())
+        ledger = connect(chain, RICH)
+        for _ in range(3):
+            assert (await ledger.submit(transfer(1))).accepted
+        deciding.cancel()
+        return State(chain.state).supply.burned
+
+    assert run_virtually(main({POOR.address: beacon})) == 0
+    assert run_virtually(main({})) > 0

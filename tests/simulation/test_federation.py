@@ -18,7 +18,7 @@ PRINT_TRACE = """
 from dataclasses import replace
 from optfl_sim.federation import Scenario, run_federation
 result = run_federation(Scenario(seed=5, clients=12, aggregators=4, rounds=8, clients_per_round=8,
-    rule="median()", frauds={2: ("poison", 3)}, mean_seconds_between_crashes=150.0, loss_rate=0.03))
+    rule="median()", adversaries={"aggregator2": "poison@3"}, mean_seconds_between_crashes=150.0, loss_rate=0.03))
 print(result.trace_hash, result.chain.state.app_hash.hex(), result.crashes)
 """
 
@@ -48,7 +48,7 @@ def check_lies_are_void(result: Result, culprits: set[str]) -> None:
 
 def test_a_hundred_clients_with_crashes_delays_and_a_byzantine_aggregator() -> None:
     """50 rounds of 100 clients and 10 aggregators; the invariants are checked after every block."""
-    scenario = Scenario(seed=1, frauds={3: ("poison", 12)})
+    scenario = Scenario(seed=1, adversaries={"aggregator3": "poison@12"})
     result = run_federation(scenario)
     task = result.task.task
     assert task.status == state_pb2.TASK_STATUS_COMPLETED
@@ -65,7 +65,10 @@ def test_every_fraud_is_convicted_and_nobody_else(seed: int) -> None:
     """Two of four aggregators lie, each in its own way, while everything crashes; both are found, the rest is whole."""
     rng = np.random.default_rng(seed)
     first, second = rng.choice(4, size=2, replace=False)
-    frauds = {int(first): ("poison", int(rng.integers(1, 5))), int(second): ("coordinate", int(rng.integers(1, 5)))}
+    frauds = {
+        f"aggregator{first}": f"poison@{rng.integers(1, 5)}",
+        f"aggregator{second}": f"coordinate@{rng.integers(1, 5)}",
+    }
     scenario = Scenario(
         seed=seed,
         clients=12,
@@ -73,12 +76,12 @@ def test_every_fraud_is_convicted_and_nobody_else(seed: int) -> None:
         rounds=12,
         clients_per_round=8,
         rule=["median()", "trimmed_mean(f=2)", "fedavg()"][seed % 3],
-        frauds=frauds,
+        adversaries=frauds,
         mean_seconds_between_crashes=200.0,
         loss_rate=0.02,
     )
     result = run_federation(scenario)
-    culprits = {f"aggregator{i}" for i in frauds}
+    culprits = set(frauds)
     assert result.task.task.settled_round == scenario.rounds, f"scenario {scenario}"
     check_honest_stakes(result, culprits)
     check_lies_are_void(result, culprits)
@@ -93,7 +96,9 @@ def test_an_honest_federation_convicts_nobody() -> None:
 
 def test_training_goes_on_while_a_fraud_is_open() -> None:
     """Invariant 6: rounds are opened between a lie's submission and its conviction."""
-    result = run_federation(Scenario(seed=3, frauds={1: ("coordinate", 2)}, rounds=8, clients=12, clients_per_round=8))
+    result = run_federation(
+        Scenario(seed=3, adversaries={"aggregator1": "coordinate@2"}, rounds=8, clients=12, clients_per_round=8)
+    )
     (conviction,) = result.task.convictions
     assert conviction.voided_rounds >= 1
 

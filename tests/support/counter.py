@@ -15,6 +15,7 @@ from abci_app.state_machine import (
     BlockResults,
     Changes,
     Event,
+    FindPreimage,
     GenesisError,
     Stores,
     TxResult,
@@ -70,7 +71,14 @@ class Counter:
             "totals": {TOTAL_KEY: _encode(total + 1)},
         }
 
-    def prepare_proposal(self, stores: Stores, txs: Sequence[bytes], max_bytes: int) -> list[bytes]:
+    def prepare_proposal(
+        self,
+        stores: Stores,
+        txs: Sequence[bytes],
+        max_bytes: int,
+        proposer_address: bytes,
+        find_preimage: FindPreimage,
+    ) -> list[bytes]:
         chosen: list[bytes] = []
         for tx in txs:
             max_bytes -= compute_block_bytes(tx)
@@ -79,7 +87,7 @@ class Counter:
             chosen.append(tx)
         return chosen
 
-    def process_proposal(self, stores: Stores, txs: Sequence[bytes]) -> bool:
+    def process_proposal(self, stores: Stores, txs: Sequence[bytes], proposer_address: bytes) -> bool:
         return all(b":" in tx for tx in txs)
 
     def query(self, stores: Stores, path: str, data: bytes, height: int) -> tuple[int, bytes]:

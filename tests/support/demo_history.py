@@ -13,14 +13,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from abci_app.queries import query
-from optfl.wire import state_pb2
+from optfl.wire import state_pb2, transaction_pb2
 from optfl_cli.demo.history import History
 from optfl_cli.demo.outcome import NodeAnswer, compute_outcome
 from optfl_cli.demo.plan import Plan
-from support.ledger import AGGREGATORS, CLIENTS, REPLICAS, REQUESTER, VALIDATORS, LedgerHarness, TaskHarness
+from support.ledger import (
+    AGGREGATOR,
+    AGGREGATOR_STAKE,
+    AGGREGATORS,
+    CLIENTS,
+    REPLICAS,
+    REQUESTER,
+    VALIDATORS,
+    LedgerHarness,
+    TaskHarness,
+)
 
 NODES = 4
 RULE = "median()"
+STAKE = 50_000_000  # of an aggregator, enough for tasks of a hundred rounds
 PARAMETERS: Mapping[str, int | str] = {
     "name": "digits",
     "length": 16,
@@ -120,8 +131,12 @@ def start_run(*, rounds: int = 12, fraud: str | None = "poison", fraud_round: in
     """A started task that nobody has worked on yet; `parameters` replace the task's."""
     plan = Plan(7, rounds, len(CLIENTS), RULE, fraud, fraud_round if fraud else 0)
     defaults = {"rounds": rounds, "rule": RULE, **PARAMETERS}
-    ledger = LedgerHarness({"evidence_blocks": 10_000})
-    run = DemoRun(plan, TaskHarness.start(ledger, **{**defaults, **parameters}))
+    task = TaskHarness(LedgerHarness({"evidence_blocks": 10_000}))
+    task.ledger.register_participants()
+    more = transaction_pb2.AddStake(role=AGGREGATOR, amount=STAKE - AGGREGATOR_STAKE)
+    task.ledger.block(*(task.ledger.sign(aggregator, more) for aggregator in AGGREGATORS))
+    task.launch(**{**defaults, **parameters})
+    run = DemoRun(plan, task)
     run.observe()
     return run
 

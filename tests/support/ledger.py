@@ -5,6 +5,7 @@ Every block goes through `ledger.apply_block`, as in production, and every invar
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Sequence
@@ -20,12 +21,14 @@ from abci_app.state.rounds import get_commitments
 from abci_app.state_machine import Block, BlockResults, Changes, Misbehavior, MisbehaviorKind, Stores, TxResult
 from optfl import keys, tasks
 from optfl.aggregation import aggregate
+from optfl.ballots import sign_ballot
+from optfl.beacon import HashChain
 from optfl.certificates import Statement, build_certificate, sign_receipt
 from optfl.errors import Rejection
 from optfl.fraud import build_output_proof
 from optfl.keys import SigningKey, address_of
-from optfl.rules import parse_rule
-from optfl.transactions import decode_transaction, sign_transaction
+from optfl.rules import Rule, parse_rule
+from optfl.transactions import decode_transaction, encode_reveal, sign_transaction
 from optfl.vectors import ChunkedVector
 from optfl.wire import receipt_pb2, state_pb2, transaction_pb2
 from support import audit
@@ -47,6 +50,8 @@ PARAMS: dict[str, int] = {
     "proof_bond": 5_000,
     "max_proofs_per_block": 2,
     "min_task_escrow": 0,
+    "late_slash_percent": 1,
+    "exclusion_blocks": 10,
 }
 
 
@@ -57,6 +62,12 @@ def key(name: str) -> SigningKey:
 
 def consensus_key(name: str) -> SigningKey:
     return key(f"consensus of {name}")
+
+
+@functools.cache
+def beacon_chain(name: str) -> HashChain:
+    """The hash chain of a validator, by its name; long enough for any test."""
+    return HashChain(hashlib.sha256(f"beacon of {name}".encode()).digest(), 1 << 12)
 
 
 VALIDATORS = [key(f"validator-{i}") for i in range(4)]
@@ -91,6 +102,8 @@ class LedgerHarness:
     """State, height and sequences; `block(...)` applies a block of transactions and returns its results."""
 
     params: dict[str, int] = field(default_factory=dict)
+    stakes: Sequence[int] = (VALIDATOR_STAKE,) * 4  # of the validators
+    beacons: bool = False  # the validators have hash chains, and every block begins with a reveal
     stores: Stores = field(init=False)
     height: int = 0
     proposer: int = 0
@@ -98,7 +111,7 @@ class LedgerHarness:
     validators: dict[bytes, int] = field(default_factory=dict)  # CometBFT's: power by consensus key
 
     def __post_init__(self) -> None:
-        genesis = json.dumps(genesis_document(**self.params)).encode()
+        genesis = json.dumps(genesis_document(self.stakes, self.beacons, **self.params)).encode()
         self.stores, updates = ledger.init_chain(genesis, CHAIN_ID, [], 1)
         self.validators = audit.update_validator_set({}, updates)
         audit.check_after(self.stores, self.validators)
@@ -123,12 +136,29 @@ class LedgerHarness:
         }
         return sign_transaction(sender, transaction_pb2.Body(**{**fields, **overrides}))
 
+    def reveal(self, index: int) -> bytes:
+        """The reveal of validator `index`, as its own node would put it into the next block; empty if it has none."""
+        operator = VALIDATORS[index].address
+        validator = self.state.validators.get(operator)
+        tip = b"" if validator is None else validator.beacon_tip
+        preimage = beacon_chain(f"validator-{index}").get_preimage(tip)
+        return b"" if preimage is None else encode_reveal(operator, preimage)
+
     def next_block(
-        self, *transactions: bytes, misbehavior: Sequence[Misbehavior] = (), proposer: int | None = None
+        self,
+        *transactions: bytes,
+        misbehavior: Sequence[Misbehavior] = (),
+        proposer: int | None = None,
+        withhold: bool = False,
     ) -> Block:
-        """The block after the last one; proposers take turns unless one is given (-1: somebody unknown)."""
+        """The block after the last one; proposers take turns unless one is given (-1: somebody unknown).
+
+        With `beacons` it begins with the proposer's reveal, unless the proposer is to `withhold` it.
+        """
         index = (self.proposer + 1) % len(VALIDATORS) if proposer is None else proposer
         name = f"validator-{index}" if index >= 0 else "nobody"
+        if self.beacons and index >= 0 and not withhold and (reveal := self.reveal(index)):
+            transactions = (reveal, *transactions)
         return Block(
             height=self.height + 1,
             hash=hashlib.sha256(b"block" + (self.height + 1).to_bytes(8, "big")).digest(),
@@ -138,10 +168,14 @@ class LedgerHarness:
         )
 
     def block(
-        self, *transactions: bytes, misbehavior: Sequence[Misbehavior] = (), proposer: int | None = None
+        self,
+        *transactions: bytes,
+        misbehavior: Sequence[Misbehavior] = (),
+        proposer: int | None = None,
+        withhold: bool = False,
     ) -> BlockResults:
         """Apply the next block and check all that must hold after it."""
-        block = self.next_block(*transactions, misbehavior=misbehavior, proposer=proposer)
+        block = self.next_block(*transactions, misbehavior=misbehavior, proposer=proposer, withhold=withhold)
         self.proposer = (self.proposer + 1) % len(VALIDATORS) if proposer is None else max(proposer, 0)
         self.height += 1
         results = ledger.apply_block(self.stores, block)
@@ -158,7 +192,7 @@ class LedgerHarness:
 
     def send(self, sender: SigningKey, message: Any, **overrides: Any) -> TxResult:
         """Apply a block with one transaction and return its result."""
-        return self.block(self.sign(sender, message, **overrides)).results[0]
+        return self.block(self.sign(sender, message, **overrides)).results[-1]
 
     def accept(self, sender: SigningKey, message: Any, **overrides: Any) -> TxResult:
         """`send`, where anything but success is the test's own mistake."""
@@ -231,6 +265,9 @@ class LedgerHarness:
     def attempt(self, attempt_id: int, task_id: int = 1) -> state_pb2.Attempt | None:
         return self.state.attempts.get(attempt_key(task_id, attempt_id))
 
+    def must_attempt(self, attempt_id: int, task_id: int = 1) -> state_pb2.Attempt:
+        return self.state.attempts[attempt_key(task_id, attempt_id)]
+
     def register_participants(self) -> None:
         """All aggregators, replicas and clients, in one block."""
         stakes = [
@@ -249,8 +286,11 @@ class LedgerHarness:
             raise AssertionError([result.log for result in results.results])
 
 
-def genesis_document(**params: int) -> dict[str, Any]:
-    """`app_state` as the genesis file has it: every account of this module, four equal validators."""
+def genesis_document(
+    stakes: Sequence[int] = (VALIDATOR_STAKE,) * 4, beacons: bool = False, **params: int
+) -> dict[str, Any]:
+    """`app_state` as the genesis file has it: every account of this module, four validators, by default equal ones."""
+    anchors = [{"beacon_anchor": beacon_chain(f"validator-{i}").anchor.hex()} if beacons else {} for i in range(4)]
     return {
         "params": {**PARAMS, **params},
         "accounts": [{"address": k.address.hex(), "balance": BALANCE} for k in ACCOUNTS],
@@ -258,7 +298,8 @@ def genesis_document(**params: int) -> dict[str, Any]:
             {
                 "operator_public_key": k.public_key.hex(),
                 "consensus_key": consensus_key(f"validator-{i}").public_key.hex(),
-                "stake": VALIDATOR_STAKE,
+                "stake": stakes[i],
+                **anchors[i],
             }
             for i, k in enumerate(VALIDATORS)
         ],
@@ -307,9 +348,14 @@ class TaskHarness:
         """Register everybody, create a task (`overrides` replace its parameters) and start it: round 1 is training."""
         harness = cls(ledger_harness or LedgerHarness())
         harness.ledger.register_participants()
-        harness.create(**overrides)
-        harness.ledger.accept(REQUESTER, harness.start_task())
+        harness.launch(**overrides)
         return harness
+
+    def launch(self, **overrides: Any) -> None:
+        """Create the task, let every aggregator that it invites join, and start it."""
+        self.create(**overrides)
+        self.join_all()
+        self.ledger.accept(REQUESTER, self.start_task())
 
     def create(self, **overrides: Any) -> TxResult:
         parameters = task_parameters(**overrides)
@@ -320,6 +366,16 @@ class TaskHarness:
         )
         self.task_id = self.ledger.state.chain.next_task_id - 1
         return result
+
+    def join(self) -> transaction_pb2.JoinTask:
+        return transaction_pb2.JoinTask(task_id=self.task_id)
+
+    def join_all(self) -> None:
+        """Every aggregator that the task invites joins it, in one block."""
+        invited = set(self.parameters.aggregators) or {a.address for a in AGGREGATORS}
+        results = self.ledger.block(*(self.ledger.sign(a, self.join()) for a in ACCOUNTS if a.address in invited))
+        if any(result.code for result in results.results):
+            raise AssertionError([result.log for result in results.results])
 
     @property
     def task(self) -> state_pb2.Task:
@@ -384,12 +440,18 @@ class TaskHarness:
         if any(result.code for result in results.results):
             raise AssertionError([result.log for result in results.results])
 
+    @property
+    def rule(self) -> Rule:
+        """The task's; of a float task, whose rule the ledger knows by name only, the median."""
+        is_float = self.parameters.arithmetic == transaction_pb2.ARITHMETIC_FLOAT
+        return parse_rule("median()" if is_float else self.parameters.rule)
+
     def honest_model(self, number: int) -> ChunkedVector:
         """What the rule makes of a frozen round's committed updates."""
         current = self.round(number)
         commitments = get_commitments(self.ledger.state, current)
         values = aggregate(
-            parse_rule(self.parameters.rule),
+            self.rule,
             self.models[current.parent_attempt].values,
             [self.updates[c.update_root].values for c in commitments],
             [c.weight for c in commitments],
@@ -421,6 +483,54 @@ class TaskHarness:
         """The due aggregator submits (the honest model unless another is given); returns the attempt id."""
         attempt_id = self.task.next_attempt_id
         self.ledger.accept(self.due_aggregator(number), self.submit_aggregate(number, model))
+        return attempt_id
+
+    def ballot(self, number: int, root: bytes, **overrides: Any) -> transaction_pb2.Ballot:
+        """What members of a round that is being aggregated sign in the modes quorum and pbft."""
+        current = self.round(number)
+        fields = {
+            "chain_id": CHAIN_ID,
+            "task_id": self.task_id,
+            "round": number,
+            "parent_attempt": current.parent_attempt,
+            "turn": current.turn,
+            "restarts": current.restarts,
+            "kind": transaction_pb2.BALLOT_KIND_AGGREGATE,
+            "digest": root,
+        }
+        return transaction_pb2.Ballot(**{**fields, **overrides})
+
+    def submit_certified(
+        self,
+        number: int,
+        signers: Sequence[SigningKey],
+        model: ChunkedVector | None = None,
+        owner: SigningKey | None = None,
+        **overrides: Any,
+    ) -> transaction_pb2.SubmitCertifiedAggregate:
+        """The model with the ballots of `signers`; stored by the first of them unless another `owner` is given."""
+        current = self.round(number)
+        model = model or self.honest_model(number)
+        self.models[self.task.next_attempt_id] = model
+        ballot = self.ballot(number, model.root)
+        fields = {
+            "task_id": self.task_id,
+            "round": number,
+            "parent_attempt": current.parent_attempt,
+            "turn": current.turn,
+            "model_root": model.root,
+            "certificate": self.certify(owner or signers[0], number, model),
+            "signatures": [
+                transaction_pb2.BallotSignature(member=k.address, signature=sign_ballot(k, ballot))
+                for k in sorted(signers, key=lambda k: k.address)
+            ],
+        }
+        return transaction_pb2.SubmitCertifiedAggregate(**{**fields, **overrides})
+
+    def certify_round(self, number: int, signers: Sequence[SigningKey], model: ChunkedVector | None = None) -> int:
+        """The first of `signers` sends the model with all their ballots; returns the attempt id."""
+        attempt_id = self.task.next_attempt_id
+        self.ledger.accept(signers[0], self.submit_certified(number, signers, model))
         return attempt_id
 
     def run_round(self, number: int) -> int:
@@ -467,6 +577,12 @@ def task_parameters(**overrides: Any) -> transaction_pb2.TaskParameters:
         "client_reward": 100,
         "validator_reward": 50,
         "replica_reward": 40,
+        "vote_commit_blocks": 4,
+        "vote_reveal_blocks": 3,
+        "demand_blocks": 4,
+        "min_round_blocks": 1,
+        "challenge_bond": 2_000,
+        "demand_bond": 500,
         "aggregators": [a.address for a in AGGREGATORS],
         "clients": [c.address for c in CLIENTS],
         "replicas": [r.address for r in REPLICAS],

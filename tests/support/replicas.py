@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from offchain.adapters.session import open_session
+import zenoh
+
+from offchain.adapters.session import account_prefix, open_session
 from offchain.roles.replica import ReplicaServer
 from offchain.storage.disk import DiskStore
 from offchain.storage.memory import MemoryStore
@@ -21,11 +24,21 @@ def endpoint_of(port: int) -> str:
     return f"tcp/127.0.0.1:{port}"
 
 
+def open_lawless(mode: str, *, connect: Sequence[str] = (), listen: Sequence[str] = ()) -> zenoh.Session:
+    """A Zenoh session with none of our rules: what somebody opens who does not follow them."""
+    config = zenoh.Config()
+    config.insert_json5("mode", json.dumps(mode))
+    config.insert_json5("connect/endpoints", json.dumps(list(connect)))
+    config.insert_json5("listen/endpoints", json.dumps(list(listen)))
+    config.insert_json5("scouting/multicast/enabled", "false")
+    return zenoh.open(config)
+
+
 @asynccontextmanager
 async def serving(service: ReplicaService, port: int) -> AsyncIterator[None]:
     """`service` answers on loopback until the end of the block."""
     stop = asyncio.Event()
-    async with open_session([], endpoint_of(port)) as session:
+    async with open_session([], endpoint_of(port), account=account_prefix(CHAIN_ID, service.address)) as session:
         running = asyncio.create_task(ReplicaServer(service, CHAIN_ID, session).run(stop))
         await asyncio.sleep(0)  # its queries are declared in its first step
         try:

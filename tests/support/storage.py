@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,12 +14,13 @@ from offchain.storage.store import Kind
 from optfl.certificates import Statement
 from optfl.keys import SigningKey
 from optfl.vectors import ChunkedVector, Shape
-from optfl.wire import state_pb2, transaction_pb2
+from optfl.wire import receipt_pb2, state_pb2, transaction_pb2
 
 CHAIN_ID = "storage-test"
 TASK_ID = 7
 HEIGHT = 100
 RETENTION_BLOCKS = 50
+MAX_ATTEMPTS = 3
 LENGTH, CHUNK_VALUES = 1001, 64  # an odd number of chunks, the last one short
 UPDATE_SHAPE = Shape("int16", LENGTH, CHUNK_VALUES)
 MODEL_SHAPE = Shape("int32", LENGTH, CHUNK_VALUES)
@@ -38,6 +39,7 @@ REQUESTER = make_key("requester")
 STRANGER = make_key("stranger")
 REPLICAS = [make_key(f"replica-{i}") for i in range(4)]
 AGGREGATORS = [make_key(f"aggregator-{i}") for i in range(3)]
+VALIDATORS = [make_key(f"validator-{i}") for i in range(4)]
 CLIENTS = [make_key(f"client-{i}") for i in range(5)]
 SELECTED = CLIENTS[:3]
 REPLICA_ADDRESSES = [key.address for key in REPLICAS]
@@ -64,8 +66,13 @@ def make_view(
     attempts: Sequence[state_pb2.Attempt] = (),
     replicas: Sequence[SigningKey] = tuple(REPLICAS),
     selected: Sequence[SigningKey] = tuple(SELECTED),
+    mode: transaction_pb2.Mode = transaction_pb2.MODE_OPTIMISTIC,
+    members: Sequence[SigningKey] = (),
+    commitments: Mapping[int, Sequence[state_pb2.Commitment]] | None = None,
+    demands: Sequence[state_pb2.Demand] = (),
 ) -> state_pb2.TaskView:
-    """A view with these live rounds: (round, status)."""
+    """A view with these live rounds: (round, status); `commitments` by round."""
+    committed = commitments or {}
     return state_pb2.TaskView(
         height=height,
         task=state_pb2.Task(
@@ -76,6 +83,8 @@ def make_view(
                 chunk_values=CHUNK_VALUES,
                 aggregators=[key.address for key in AGGREGATORS],
                 replicas=[key.address for key in replicas],
+                max_attempts=MAX_ATTEMPTS,
+                mode=mode,
             ),
             status=status,
             settled_round=settled_round,
@@ -88,7 +97,18 @@ def make_view(
             )
             for number, round_status in rounds
         ],
+        commitments=[
+            state_pb2.RoundCommitments(
+                commitments=[
+                    state_pb2.IndexedCommitment(index=index, commitment=commitment)
+                    for index, commitment in enumerate(committed.get(number, ()))
+                ]
+            )
+            for number, _ in rounds
+        ],
         attempts=attempts,
+        demands=demands,
+        members=[state_pb2.Member(address=key.address, public_key=key.public_key, power=1) for key in members],
         replica_keys=[key.public_key for key in replicas],
     )
 
@@ -154,6 +174,15 @@ def make_put(
     )
     kind = kind or ("update" if vector.shape.dtype == "int16" else "model")
     return protocol.sign_put(owner, statement, kind, vector.data, seen_height)
+
+
+def make_commitment(owner: SigningKey, vector: ChunkedVector, retain_until: int) -> state_pb2.Commitment:
+    return state_pb2.Commitment(
+        client=owner.address,
+        update_root=vector.root,
+        weight=1,
+        certificate=receipt_pb2.Certificate(retain_until_height=retain_until),
+    )
 
 
 def make_attempt(round_number: int, *inputs: tuple[SigningKey, ChunkedVector]) -> state_pb2.Attempt:

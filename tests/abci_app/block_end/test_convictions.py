@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from abci_app.state.keyspace import attempt_key, round_key
-from optfl import errors
+from abci_app.block_end.convictions import process_convictions
+from abci_app.state import State
+from abci_app.state.invariants import check_block
+from abci_app.state.keyspace import attempt_key, round_key, stake_key, task_key
+from abci_app.transitions.call import BlockContext, Conviction, Voiding
+from optfl import errors, tasks
+from optfl.keys import SigningKey
 from optfl.wire import state_pb2
-from optfl.wire.transaction_pb2 import AddStake, RegisterRole, Unbond
+from optfl.wire.transaction_pb2 import AddStake, CancelTask, OpenChallenge, RegisterRole, Unbond
+from support import demands, votes
 from support.ledger import (
     AGGREGATOR,
     AGGREGATOR_STAKE,
@@ -17,6 +25,9 @@ from support.ledger import (
     CLIENT_STAKE,
     CLIENTS,
     FEE,
+    PARAMS,
+    REPLICA,
+    REPLICAS,
     REQUESTER,
     STRANGER,
     VALIDATORS,
@@ -105,14 +116,15 @@ def test_of_several_convictions_in_a_block_the_lowest_round_is_reverted_to() -> 
     assert task.due_aggregator(2) is AGGREGATORS[2]
 
 
-def test_of_several_convictions_in_a_block_one_pays_the_clients_once() -> None:
-    """What the clients of void rounds lost is lost once, whoever else was convicted beside."""
+def test_of_several_convictions_in_a_block_one_pays_for_the_void_rounds_once() -> None:
+    """What others lost with the void rounds is lost once, whoever else was convicted beside."""
     task = pipeline({1, 2}, 3)
-    before = [task.ledger.balance(c) for c in CLIENTS]
+    before = [task.ledger.balance(c) for c in [*CLIENTS, *AGGREGATORS]]
     task.ledger.block(task.ledger.sign(STRANGER, task.prove(1)), task.ledger.sign(REQUESTER, task.prove(2)))
-    assert [task.ledger.balance(c) for c in CLIENTS] == [b + 2 * 100 for b in before]  # of rounds 2 and 3
+    gained = [task.ledger.balance(c) - b for c, b in zip([*CLIENTS, *AGGREGATORS], before, strict=True)]
+    assert gained == [200] * 5 + [0, 0, 1000]  # of rounds 2 and 3; the author of round 2 is convicted itself
     first, second = conviction(task, 1), conviction(task, 2)
-    assert (first.reverted, first.compensation, first.voided_rounds) == (True, 1000, 3)
+    assert (first.reverted, first.compensation, first.voided_rounds) == (True, 2000, 3)
     assert (second.reverted, second.compensation, second.voided_rounds) == (False, 0, 0)
 
 
@@ -120,8 +132,7 @@ def test_two_tasks_revert_apart_in_one_block() -> None:
     ledger = LedgerHarness()
     first = TaskHarness.start(ledger, min_window_blocks=20)
     second = TaskHarness(ledger)
-    second.create(min_window_blocks=20, aggregators=[a.address for a in reversed(AGGREGATORS)])
-    ledger.accept(REQUESTER, second.start_task())
+    second.launch(min_window_blocks=20, aggregators=[a.address for a in reversed(AGGREGATORS)])
     for task in (first, second):
         task.commit_all(1)
         task.aggregate(1, task.poisoned_model(1))
@@ -163,23 +174,25 @@ def test_other_roles_of_the_culprit_are_untouched() -> None:
 
 @pytest.mark.parametrize(("percent", "taken"), [(0, 0), (1, 2_000), (33, 66_000), (50, 100_000), (100, 200_000)])
 def test_a_slash_is_shared_out_to_the_last_token(percent: int, taken: int) -> None:
-    """A10: 10 % to the prover, at most 40 % to the clients of void rounds, the rest is burned."""
+    """A10: 10 % to the prover, at most 40 % to clients and aggregators of void rounds, the rest is burned."""
     ledger = LedgerHarness(params={"fraud_slash_percent": percent})
     task = TaskHarness.start(ledger, min_window_blocks=20)
     for number in (1, 2):
         task.commit_all(number)
         task.aggregate(number, task.poisoned_model(number) if number == 1 else None)
     task.commit_all(3)
-    clients = [ledger.balance(c) for c in CLIENTS]
+    clients, aggregator = [ledger.balance(c) for c in CLIENTS], ledger.balance(AGGREGATORS[1])
     burned = ledger.state.supply.burned
     task.ledger.accept(STRANGER, task.prove(1))
     record = conviction(task, 1)
-    reward, each = taken // 10, min(100, taken * 40 // 100 // 10)  # 5 clients of 2 rounds
-    assert (record.slashed, record.reporter_reward, record.compensation) == (taken, reward, 10 * each)
-    assert record.burned == taken - reward - 10 * each
+    budget = min(taken * 40 // 100, 2000)  # lost: 100 by 5 clients in 2 rounds each, 1000 by the aggregator of one
+    reward, each, once = taken // 10, 100 * budget // 2000, 1000 * budget // 2000
+    assert (record.slashed, record.reporter_reward, record.compensation) == (taken, reward, 10 * each + once)
+    assert record.burned == taken - reward - 10 * each - once
     assert record.burned * 2 >= taken
     assert ledger.balance(STRANGER) == BALANCE - FEE + reward
     assert [ledger.balance(c) for c in CLIENTS] == [before + 2 * each for before in clients]
+    assert ledger.balance(AGGREGATORS[1]) == aggregator + once
     assert ledger.state.supply.burned == burned + record.burned
 
 
@@ -204,7 +217,7 @@ def test_the_record_of_a_conviction_is_kept_for_good() -> None:
         task.ledger.height,
     )
     assert (record.voided_rounds, record.reverted) == (2, True)
-    task.ledger.blocks(70)
+    task.ledger.blocks(100)
     assert task.ledger.attempt(2) is None
     assert conviction(task, 2) == record
 
@@ -224,7 +237,7 @@ def test_after_the_last_attempt_the_round_is_dropped_without_fault() -> None:
     assert (digest.model_root, digest.aggregator, digest.updates) == (task.models[0].root, b"", 5)
 
 
-def test_R8_when_all_are_excluded_the_task_pauses_and_is_aborted() -> None:
+def test_R8_when_all_are_excluded_the_task_pauses_and_ends() -> None:
     """Seed 001's Algorithm 1 would look for an aggregator for ever, inside FinalizeBlock."""
     task = TaskHarness.start(max_attempts=10, pause_blocks=10)
     task.commit_all(1)
@@ -236,10 +249,10 @@ def test_R8_when_all_are_excluded_the_task_pauses_and_is_aborted() -> None:
     escrow, before = task.task.escrow, task.ledger.balance(REQUESTER)
     task.ledger.blocks(paused + 9 - task.ledger.height)
     assert task.task.status == state_pb2.TASK_STATUS_PAUSED
-    task.ledger.block()
+    task.ledger.blocks(3)  # its clients have trained, and are paid for it
     assert (task.task.status, task.task.escrow) == (state_pb2.TASK_STATUS_ABORTED, 0)
-    assert task.ledger.balance(REQUESTER) == before + escrow
-    assert all(task.ledger.must_stake(CLIENT, c).open_tasks == 0 for c in CLIENTS)
+    assert task.ledger.balance(REQUESTER) == before + escrow - 500
+    assert all(task.ledger.must_stake(REPLICA, r).open_tasks == 0 for r in REPLICAS)
     assert task.ledger.state.rounds.all_keys() == task.ledger.state.commitments.all_keys() == []
     assert [task.ledger.must_stake(CLIENT, c).amount for c in CLIENTS] == [CLIENT_STAKE] * 5
 
@@ -312,3 +325,230 @@ def test_a_revert_under_a_paused_head_may_drop_the_round_and_training_goes_on() 
     task.ledger.accept(STRANGER, task.prove(bad))
     assert (task.task.status, task.task.head_round) == (state_pb2.TASK_STATUS_RUNNING, 2)
     assert task.round(2).status == state_pb2.ROUND_STATUS_TRAINING
+
+
+# R5: the stake that a task requires pays for the worst that a lie in it can do.
+
+
+def with_exact_stakes(**overrides: Any) -> TaskHarness:
+    """A task whose aggregators stake what it requires, to the token."""
+    ledger = LedgerHarness(params={"min_aggregator_stake": 1})
+    roles = [(REPLICA, REPLICAS, 10_000), (CLIENT, CLIENTS, 1_000)]
+    ledger.block(*(ledger.sign(a, RegisterRole(role=r, stake=s)) for r, accounts, s in roles for a in accounts))
+    task = TaskHarness(ledger)
+    task.create(**overrides)
+    stake = task.task.required_stake
+    ledger.block(*(ledger.sign(a, RegisterRole(role=AGGREGATOR, stake=stake)) for a in AGGREGATORS))
+    task.join_all()
+    ledger.accept(REQUESTER, task.start_task())
+    return task
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"rounds": 40},
+        {"rounds": 40, "min_round_blocks": 5},
+        {"rounds": 3, "client_reward": 777, "aggregator_reward": 1},
+        {"rounds": 40, "client_reward": 0, "aggregator_reward": 12_345},
+    ],
+)
+def test_R5_the_latest_confession_there_can_be_pays_everybody_in_full(overrides: dict[str, Any]) -> None:
+    """Round 1 is a lie. Its model is demanded in the last block of its window, and answered as late as that counts;
+    in the last block of the prolonged window a challenge comes; one validator commits to a vote, and reveals nothing.
+    In the block in which that is over, the author's own sybil proves the lie. Rounds have followed one another as fast
+    as they can."""
+    task = with_exact_stakes(**{"training_blocks": 50, "rule": "fedavg()", "window_factor_percent": 0, **overrides})
+    ledger = task.ledger
+    task.commit_all(1)
+    task.aggregate(1, task.poisoned_model(1))
+    opened, closes = ledger.height, task.round(1).window_close_height
+    earned = dict.fromkeys((a.address for a in [*CLIENTS, *AGGREGATORS]), 0)
+    pay = task.parameters
+    voter = VALIDATORS[3]
+
+    def prolong() -> list[tuple[SigningKey, Any]]:
+        """What holds the settlement of round 1 up, in the next block."""
+        prolonged = closes + pay.demand_blocks + pay.min_window_blocks
+        match ledger.height + 1:
+            case height if height == closes:
+                return [(STRANGER, demands.demand(task, 1, attempt_id=1, model=True))]
+            case height if height == closes + pay.demand_blocks:
+                return [(v, demands.answer(task, 1, attempt_id=1, model=True)) for v in VALIDATORS[:2]]
+            case height if height == prolonged:
+                return [(STRANGER, OpenChallenge(task_id=1, attempt_id=1))]
+            case height if height == prolonged + 1:
+                return [(voter, votes.commit_vote(task, 1, voter, votes.ABSTAIN))]
+        return []
+
+    def step(*transactions: bytes) -> None:
+        sent = [ledger.sign(sender, message) for sender, message in prolong()]
+        results = ledger.block(*transactions, *sent).results
+        assert [result.log for result in results if result.code] == []
+
+    while ledger.height + 1 < opened + tasks.compute_open_blocks(pay):
+        head = task.task.head_round
+        current = task.round(head)
+        if current.status == state_pb2.ROUND_STATUS_TRAINING and not current.committed:
+            step(*(ledger.sign(c, task.commit_update(c, head)) for c in CLIENTS))
+            earned.update({c.address: earned[c.address] + pay.client_reward for c in CLIENTS})
+        elif current.status == state_pb2.ROUND_STATUS_AGGREGATING:
+            due = task.due_aggregator(head)
+            step(ledger.sign(due, task.submit_aggregate(head)))
+            earned[due.address] += pay.aggregator_reward
+        else:
+            step()
+    challenge = ledger.state.challenges[attempt_key(1, 1)]
+    assert challenge.status == state_pb2.CHALLENGE_STATUS_REVEALING
+    assert challenge.reveal_deadline_height == ledger.height + 1
+    assert task.task.settled_round == 0
+    voided = task.task.head_round - 1
+    assert voided >= 2
+    before = {a.address: ledger.balance(a) for a in [*CLIENTS, *AGGREGATORS]}
+    ledger.accept(VALIDATORS[1], task.prove(1))
+    record = conviction(task, 1)
+    assert (record.voided_rounds, record.slashed) == (voided, task.task.required_stake)
+    earned[AGGREGATORS[0].address] = 0  # what the culprit built on its own lie
+    gained = {a.address: ledger.balance(a) - before[a.address] for a in [*CLIENTS, *AGGREGATORS]}
+    assert gained == earned
+    assert record.compensation == sum(earned.values())
+    assert 5 * record.burned >= 2 * record.slashed
+
+
+def test_R5_lies_in_two_tasks_are_paid_for_in_both() -> None:
+    """Without its own part of the stake, the second task's clients would find that the first one took it all."""
+    ledger = LedgerHarness()
+    first = TaskHarness.start(ledger, min_window_blocks=30)
+    second = TaskHarness(ledger)
+    second.launch(min_window_blocks=30)
+    for task in (first, second):
+        task.commit_all(1)
+        task.aggregate(1, task.poisoned_model(1))
+        task.commit_all(2)
+        task.aggregate(2)
+    for task, left in ((first, AGGREGATOR_STAKE // 2), (second, 0)):
+        before = [ledger.balance(account) for account in [*CLIENTS, AGGREGATORS[1]]]
+        ledger.accept(STRANGER, task.prove(1))
+        gained = [ledger.balance(a) - b for a, b in zip([*CLIENTS, AGGREGATORS[1]], before, strict=True)]
+        assert gained == [100] * 5 + [1000]
+        assert conviction(task, 1).slashed == AGGREGATOR_STAKE // 2
+        assert ledger.must_stake(AGGREGATOR, AGGREGATORS[0]).amount == left
+    assert ledger.must_stake(AGGREGATOR, AGGREGATORS[0]).excluded
+
+
+def test_R5_a_part_for_other_tasks_never_makes_a_lie_cheap() -> None:
+    """However little a task pays, it requires the least stake of all, and a lie in it costs that."""
+    ledger = LedgerHarness()
+    free = {"client_reward": 0, "aggregator_reward": 0, "validator_reward": 0, "replica_reward": 0}
+    first = TaskHarness.start(ledger, **free)
+    second = TaskHarness(ledger)
+    second.launch(**free)
+    first.commit_all(1)
+    first.aggregate(1, first.poisoned_model(1))
+    ledger.accept(STRANGER, first.prove(1))
+    assert conviction(first, 1).slashed == PARAMS["min_aggregator_stake"]
+
+
+def test_R5_what_is_left_for_another_task_comes_back_after_it() -> None:
+    ledger = LedgerHarness()
+    first = TaskHarness.start(ledger, training_blocks=100)
+    second = TaskHarness(ledger)
+    second.launch(training_blocks=100)
+    first.commit_all(1)
+    first.aggregate(1, first.poisoned_model(1))
+    ledger.accept(STRANGER, first.prove(1))
+    ledger.accept(AGGREGATORS[0], Unbond(role=AGGREGATOR, amount=AGGREGATOR_STAKE // 2))
+    evidence = ledger.must_stake(AGGREGATOR, AGGREGATORS[0]).evidence_height
+    ledger.blocks(evidence + PARAMS["unbonding_blocks"] - ledger.height)
+    assert ledger.unbonding(AGGREGATOR, AGGREGATORS[0])
+    ledger.accept(REQUESTER, CancelTask(task_id=2))
+    before = ledger.balance(AGGREGATORS[0])
+    while ledger.unbonding(AGGREGATOR, AGGREGATORS[0]):
+        ledger.block()
+    assert ledger.balance(AGGREGATORS[0]) == before + AGGREGATOR_STAKE // 2
+
+
+@pytest.mark.parametrize("proof_first", [False, True])
+def test_what_is_submitted_in_the_block_of_its_authors_conviction_is_void(proof_first: bool) -> None:
+    """No stake would answer for it: the next lie would be free, and whoever builds on it unpaid."""
+    task = pipeline({1, 2}, 2)
+    proof = task.prove(2)
+    task.ledger.accept(STRANGER, task.prove(1))
+    due = task.due_aggregator(1)
+    assert due is AGGREGATORS[1]
+    txs = [task.ledger.sign(due, task.submit_aggregate(1)), task.ledger.sign(STRANGER, proof)]
+    results = task.ledger.block(*(reversed(txs) if proof_first else txs)).results
+    assert [result.code for result in results] == [0, 0]
+    assert statuses(task) == [CONVICTED, CONVICTED, VOID]
+    assert (task.task.head_round, task.round(1).turn) == (1, 2)
+    assert task.due_aggregator(1) is AGGREGATORS[2]
+
+
+# Voidings: what cannot stand though nobody has shown it to be wrong.
+
+
+def void(task: TaskHarness, *voidings: tuple[int, bool], convicted: tuple[int, ...] = ()) -> State:
+    """Carry out these voidings (attempt id, author silent) and convictions, as of the next block."""
+    state = task.ledger.state
+    block = BlockContext(height=task.ledger.height + 1, beacon=bytes(32))
+    block.convictions = [Conviction(get_attempt(state, i), STRANGER.address, "output") for i in convicted]
+    block.voidings = [Voiding(get_attempt(state, i), "model", silent) for i, silent in voidings]
+    process_convictions(state, block)
+    check_block(state)
+    return state
+
+
+def get_attempt(state: State, attempt_id: int) -> state_pb2.Attempt:
+    return state.attempts[attempt_key(1, attempt_id)]
+
+
+def get_stake(state: State, account: SigningKey) -> state_pb2.Stake:
+    return state.stakes[stake_key(AGGREGATOR, account.address)]
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_voided_round_is_redone_and_at_most_its_author_is_late(silent: bool) -> None:
+    task = pipeline(set(), 3)
+    state = void(task, (2, silent))
+    author = get_stake(state, AGGREGATORS[1])
+    assert (author.excluded, author.faults, bool(author.excluded_until_height)) == (False, silent, silent)
+    assert author.amount == AGGREGATOR_STAKE - 2_000 * silent
+    assert [get_attempt(state, i).status for i in (1, 2, 3)] == [OPEN, VOID, VOID]
+    redone = state.rounds[round_key(1, 2)]
+    assert (redone.turn, redone.aggregator) == (1, AGGREGATORS[2].address)
+    assert state.tasks[task_key(1)].outcomes == silent
+    assert not state.disputes.all_keys()
+
+
+def test_L7_two_reasons_to_void_an_attempt_punish_once() -> None:
+    state = void(pipeline(set(), 2), (1, False), (1, True), (1, True))
+    assert get_stake(state, AGGREGATORS[0]).faults == 1
+    assert state.rounds[round_key(1, 1)].turn == 1
+
+
+def test_L7_who_is_convicted_is_not_late_for_the_same_attempt() -> None:
+    state = void(pipeline({1}, 2), (1, True), convicted=(1,))
+    culprit = get_stake(state, AGGREGATORS[0])
+    assert (culprit.excluded, culprit.faults) == (True, 0)
+    assert get_attempt(state, 1).status == CONVICTED
+    assert state.tasks[task_key(1)].outcomes == 1
+
+
+def test_a_voiding_below_a_conviction_is_reverted_to_and_nobody_is_compensated() -> None:
+    """The rounds are lost with the lower one, which nobody is shown to have lied about."""
+    task = pipeline({2}, 3)
+    before = task.ledger.balance(CLIENTS[0])
+    state = void(task, (1, False), convicted=(2,))
+    assert state.tasks[task_key(1)].head_round == 1
+    record = state.disputes[attempt_key(1, 2)]
+    assert (record.reverted, record.compensation, record.slashed) == (False, 0, AGGREGATOR_STAKE)
+    assert state.accounts[CLIENTS[0].address].balance == before
+
+
+def test_an_attempt_that_is_void_already_is_not_voided_again() -> None:
+    task = pipeline({1}, 2)
+    task.ledger.accept(STRANGER, task.prove(1))
+    since = task.ledger.must_attempt(2).status_height
+    state = void(task, (2, True))
+    assert (get_attempt(state, 2).status_height, get_stake(state, AGGREGATORS[1]).faults) == (since, 0)
+    assert state.rounds[round_key(1, 1)].turn == 1

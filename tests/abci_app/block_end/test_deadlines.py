@@ -1,4 +1,4 @@
-"""Deadlines: training ends, a late turn passes on without fault, a paused task resumes or is aborted."""
+"""Deadlines: training ends, a late turn passes on and costs a little, a paused task resumes or is aborted."""
 
 from __future__ import annotations
 
@@ -63,8 +63,7 @@ def test_I6_fewer_than_min_updates_drop_the_round_without_fault(committed: int, 
         assert not any(task.ledger.must_stake(AGGREGATOR, a).excluded for a in AGGREGATORS)
 
 
-def test_a_late_turn_passes_on_and_costs_nothing() -> None:
-    """I1: as long as lateness cannot be told from a withheld blob, it is no fault."""
+def test_a_late_turn_passes_on_and_costs_a_little() -> None:
     task = TaskHarness.start()
     task.commit_all(1)
     deadline = task.round(1).aggregation_deadline_height
@@ -75,12 +74,13 @@ def test_a_late_turn_passes_on_and_costs_nothing() -> None:
         task.ledger.blocks(task.round(1).aggregation_deadline_height - 1 - task.ledger.height)
         assert task.due_aggregator(1) is turns[-1]
         results = task.ledger.block()
-        assert results.events[0].kind == "turn_missed"
+        assert [event.kind for event in results.events[:2]] == ["aggregator_late", "turn_missed"]
     assert turns == AGGREGATORS
     assert deadline < task.ledger.height
-    for aggregator in AGGREGATORS:
+    for number, aggregator in enumerate(AGGREGATORS):
         stake = task.ledger.must_stake(AGGREGATOR, aggregator)
-        assert (stake.amount, stake.excluded) == (AGGREGATOR_STAKE, False)
+        assert (stake.amount, stake.excluded, stake.faults) == (AGGREGATOR_STAKE * 99 // 100, False, 1)
+        assert stake.excluded_until_height == deadline + number * 5 + 10
     attempt = task.ledger.attempt(1)  # A_max = 3 turns are over: dropped, with the same updates
     assert attempt is not None
     assert attempt.aggregator == b""
@@ -145,11 +145,17 @@ def test_R8_a_paused_task_resumes_when_somebody_is_eligible_again() -> None:
     assert task.round(1).status == OPEN
 
 
+# A turn's 5 blocks, four restarts of 5 after demands of 4; a window of 10, prolonged by 6 after a demand of 4, a vote
+# of 7; and 20 blocks of evidence.
+LONGEST = 5 + 4 * (5 + 4) + (10 + 6 + 4 + 7) + 20
+
+
 def paused_before_its_turn(g0_retain_until_height: int | None) -> TaskHarness:
     """The only aggregator has left before the freeze of round 1; replicas keep G_0 until then, or as long as usual."""
     task = TaskHarness(LedgerHarness())
     task.ledger.register_participants()
     task.create(aggregators=[AGGREGATORS[0].address], pause_blocks=1000)
+    task.join_all()
     certificate = task.certify(REQUESTER, 0, task.models[0], retain_until_height=g0_retain_until_height)
     task.ledger.accept(REQUESTER, task.start_task(certificate=certificate))
     task.ledger.accept(AGGREGATORS[0], Unbond(role=AGGREGATOR, amount=AGGREGATOR_STAKE))
@@ -172,7 +178,7 @@ def test_I5_a_turn_that_would_outlive_its_evidence_is_not_given() -> None:
 def test_I5_a_turn_within_the_evidence_is_given() -> None:
     task = paused_before_its_turn(g0_retain_until_height=10_000)
     # What the turn, its window and the evidence may take at most must still be covered, with the commits' spare blocks.
-    task.ledger.blocks(task.task.retention_blocks - (5 + 10 + 20))
+    task.ledger.blocks(task.task.retention_blocks - LONGEST)
     task.ledger.accept(AGGREGATORS[0], AddStake(role=AGGREGATOR, amount=AGGREGATOR_STAKE))
     assert task.round(1).aggregator == AGGREGATORS[0].address
 
@@ -190,9 +196,9 @@ def test_I5_a_task_whose_base_is_forgotten_ends_with_a_refund() -> None:
 
 @pytest.mark.parametrize("late", [0, 1])
 def test_I5_both_sides_of_the_bases_last_evidence_height(late: int) -> None:
-    """The turn's deadline (5 blocks), its longest window (10) and the evidence (20) end while G_0 is still kept."""
-    task = paused_before_its_turn(g0_retain_until_height=126)
-    task.ledger.blocks(126 - 35 + late - 1 - task.ledger.height)
+    """The turn, with all that may hold it up, and the evidence end while G_0 is still kept."""
+    task = paused_before_its_turn(g0_retain_until_height=444)
+    task.ledger.blocks(444 - LONGEST + late - 1 - task.ledger.height)
     task.ledger.accept(AGGREGATORS[0], AddStake(role=AGGREGATOR, amount=AGGREGATOR_STAKE))
     assert task.task.cancelled == bool(late)
     assert task.round(1).aggregator == (b"" if late else AGGREGATORS[0].address)
@@ -203,7 +209,7 @@ def test_I5_both_sides_of_the_updates_last_evidence_height(late: int) -> None:
     """The first update to be forgotten counts. G_0 is kept longer, so the task goes on."""
     task = paused_before_its_turn(g0_retain_until_height=10_000)
     first = min(c.certificate.retain_until_height for c in get_commitments(task.ledger.state, task.round(1)))
-    task.ledger.blocks(first - 35 + late - 1 - task.ledger.height)
+    task.ledger.blocks(first - LONGEST + late - 1 - task.ledger.height)
     task.ledger.accept(AGGREGATORS[0], AddStake(role=AGGREGATOR, amount=AGGREGATOR_STAKE))
     assert not task.task.cancelled
     assert task.round(1).aggregator == (b"" if late else AGGREGATORS[0].address)
@@ -228,14 +234,20 @@ def test_R8_a_stake_below_the_minimum_does_not_resume_it() -> None:
     assert task.task.status == state_pb2.TASK_STATUS_PAUSED
 
 
-def test_R8_a_paused_task_is_aborted_after_its_pause_and_refunded() -> None:
+def test_R8_a_paused_task_ends_after_its_pause_and_the_rest_goes_back() -> None:
+    """Its head is dropped, which pays the clients that have trained; then there is nothing left to wait for."""
     task = paused()
     escrow, before = task.task.escrow, task.ledger.balance(REQUESTER)
+    clients = [task.ledger.balance(client) for client in CLIENTS]
     task.ledger.blocks(task.task.paused_height + 9 - task.ledger.height)
     assert task.task.status == state_pb2.TASK_STATUS_PAUSED
     task.ledger.block()
+    assert (task.task.status, task.task.cancelled) == (state_pb2.TASK_STATUS_RUNNING, True)
+    assert task.round(1).status == OPEN
+    task.ledger.blocks(2)
     assert (task.task.status, task.task.ended_height) == (state_pb2.TASK_STATUS_ABORTED, task.ledger.height)
-    assert task.ledger.balance(REQUESTER) == before + escrow
+    assert task.ledger.balance(REQUESTER) == before + escrow - 500
+    assert [task.ledger.balance(client) for client in CLIENTS] == [b + 100 for b in clients]
 
 
 def test_a_paused_task_takes_no_commits() -> None:
@@ -255,22 +267,37 @@ def test_rounds_before_a_paused_one_settle_meanwhile() -> None:
     assert round_key(1, 1) in task.ledger.state.digests
 
 
-def test_open_rounds_of_an_aborted_task_are_void_and_their_attempts_stay_convictable() -> None:
-    task = TaskHarness.start(
-        LedgerHarness(), aggregators=[a.address for a in AGGREGATORS[:2]], pause_blocks=3, min_window_blocks=30
-    )
+def abandoned() -> TaskHarness:
+    """Round 1 is open, and wrong; round 2 has waited in vain for an aggregator: they have all left."""
+    task = TaskHarness.start(aggregators=[a.address for a in AGGREGATORS[:2]], pause_blocks=3, min_window_blocks=30)
     task.commit_all(1)
-    bad = task.aggregate(1, task.poisoned_model(1))
-    proof = task.prove(bad)
+    task.aggregate(1, task.poisoned_model(1))
     for account in AGGREGATORS[:2]:
         task.ledger.accept(account, Unbond(role=AGGREGATOR, amount=AGGREGATOR_STAKE))
     task.commit_all(2)
     task.ledger.blocks(3)
-    assert task.task.status == state_pb2.TASK_STATUS_ABORTED
-    assert task.ledger.attempt(bad).status == state_pb2.ATTEMPT_STATUS_VOID  # type: ignore[union-attr]
-    task.ledger.accept(STRANGER, proof)
-    assert task.ledger.attempt(bad).status == state_pb2.ATTEMPT_STATUS_CONVICTED  # type: ignore[union-attr]
+    assert task.task.cancelled
+    return task
+
+
+def test_R6_a_pause_is_no_way_to_free_training() -> None:
+    """The requester's own aggregators submit, and leave: it has the updates, and pays for every one of them."""
+    task = abandoned()
+    before = [task.ledger.balance(client) for client in CLIENTS]
+    while task.task.status == state_pb2.TASK_STATUS_RUNNING:
+        task.ledger.block()
+    assert (task.task.status, task.task.settled_round) == (state_pb2.TASK_STATUS_ABORTED, 2)
+    assert [task.ledger.balance(client) - b for client, b in zip(CLIENTS, before, strict=True)] == [200] * 5
+
+
+def test_an_abandoned_tasks_open_attempts_are_convictable_like_all_others() -> None:
+    task = abandoned()
+    task.ledger.accept(STRANGER, task.prove(1))
+    assert task.ledger.attempt(1).status == state_pb2.ATTEMPT_STATUS_CONVICTED  # type: ignore[union-attr]
     assert task.ledger.must_stake(AGGREGATOR, AGGREGATORS[0]).excluded
+    while task.task.status != state_pb2.TASK_STATUS_ABORTED:  # round 1 is to be redone, by nobody: it pauses once more
+        task.ledger.block()
+    assert task.task.settled_round == 1
 
 
 def test_a_round_without_any_client_is_dropped_at_once() -> None:

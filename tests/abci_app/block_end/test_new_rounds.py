@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
+import pytest
+
 from abci_app.block_end.new_rounds import MAX_LIVE_ROUNDS
 from optfl.wire import state_pb2
 from optfl.wire.transaction_pb2 import Unbond
-from support.ledger import CLIENT, CLIENT_STAKE, CLIENTS, LedgerHarness, TaskHarness
+from support.ledger import CLIENT, CLIENT_STAKE, CLIENTS, STRANGER, LedgerHarness, TaskHarness
 
 
 def test_the_next_round_starts_in_the_block_of_the_submission() -> None:
@@ -57,3 +61,35 @@ def test_rounds_that_wait_for_settlement_are_limited() -> None:
     task.ledger.blocks(12)
     assert task.task.settled_round >= MAX_LIVE_ROUNDS
     assert task.task.head_round > MAX_LIVE_ROUNDS
+
+
+@pytest.mark.parametrize("min_window_blocks", [6, 50])
+def test_R5_rounds_do_not_start_faster_than_the_task_says(min_window_blocks: int) -> None:
+    """What one late lie can void is bounded by it. Whether the head is settled by then makes no difference."""
+    task = TaskHarness.start(min_round_blocks=12, min_window_blocks=min_window_blocks, training_blocks=50)
+    starts = []
+    for number in (1, 2, 3):
+        starts.append(task.round(number).start_height)
+        task.run_round(number)
+        while task.task.head_round == number:
+            task.ledger.block()
+    assert [b - a for a, b in itertools.pairwise(starts)] == [12, 12]
+
+
+def test_a_round_that_takes_longer_than_the_least_is_followed_at_once() -> None:
+    task = TaskHarness.start(min_round_blocks=4, training_blocks=50)
+    task.ledger.blocks(6)
+    task.run_round(1)
+    assert task.round(2).start_height == task.ledger.height
+
+
+def test_after_a_revert_the_pace_counts_from_the_round_that_is_redone() -> None:
+    task = TaskHarness.start(min_round_blocks=5, min_window_blocks=30, training_blocks=50)
+    task.commit_all(1)
+    bad = task.aggregate(1, task.poisoned_model(1))
+    task.ledger.blocks(4)
+    assert task.task.head_round == 2
+    task.ledger.accept(STRANGER, task.prove(bad))
+    assert task.task.head_start_height == task.round(1).start_height
+    task.aggregate(1)
+    assert task.round(2).start_height == task.ledger.height

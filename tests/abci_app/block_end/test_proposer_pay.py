@@ -1,4 +1,4 @@
-"""The block's fees go to its proposer's operator."""
+"""The block's fees go to its proposer's operator, or to nobody."""
 
 from __future__ import annotations
 
@@ -52,3 +52,32 @@ def test_who_has_left_but_still_proposes_is_paid() -> None:
     before = ledger.balance(VALIDATORS[0])
     ledger.block(ledger.sign(STRANGER, PAY), proposer=0)
     assert ledger.balance(VALIDATORS[0]) == before + FEE
+
+
+def test_A9_who_withholds_its_reveal_goes_without_the_fees() -> None:
+    ledger = LedgerHarness(beacons=True)
+    ledger.block(ledger.sign(STRANGER, PAY), proposer=2, withhold=True)
+    assert ledger.balance(VALIDATORS[2]) == BALANCE
+    assert (ledger.state.supply.fee_pot, ledger.state.supply.burned) == (0, FEE)
+
+
+def test_A9_its_next_block_does_not_bring_them_back() -> None:
+    """Two blocks of its own in a row would make withholding free, if the pot waited."""
+    ledger = LedgerHarness(beacons=True)
+    ledger.block(ledger.sign(STRANGER, PAY), proposer=2, withhold=True)
+    ledger.block(ledger.sign(STRANGER, PAY, fee=100), proposer=2)
+    assert ledger.balance(VALIDATORS[2]) == BALANCE + 100
+
+
+def test_A9_who_reveals_is_paid() -> None:
+    ledger = LedgerHarness(beacons=True)
+    ledger.block(ledger.sign(STRANGER, PAY), proposer=2)
+    assert ledger.balance(VALIDATORS[2]) == BALANCE + FEE
+
+
+def test_A9_an_unknown_proposers_fees_still_wait() -> None:
+    ledger = LedgerHarness(beacons=True)
+    ledger.block(ledger.sign(STRANGER, PAY), proposer=-1)
+    assert ledger.state.supply.fee_pot == FEE
+    ledger.block(proposer=1)
+    assert ledger.balance(VALIDATORS[1]) == BALANCE + FEE

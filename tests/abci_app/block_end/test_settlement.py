@@ -11,6 +11,7 @@ from abci_app.state.keyspace import round_key
 from optfl import tasks
 from optfl.wire import state_pb2
 from optfl.wire.transaction_pb2 import AddStake, Unbond
+from support.demands import answer_audits
 from support.ledger import (
     AGGREGATOR,
     AGGREGATORS,
@@ -76,6 +77,7 @@ def test_its_digest_says_what_was_settled() -> None:
 
 
 def test_everybody_is_paid_out_of_the_escrow() -> None:
+    """But for the replicas: they are paid for audits that they answered, and here are none."""
     task = open_task()
     task.ledger.blocks(5)
     accounts = [AGGREGATORS[0], *CLIENTS, *REPLICAS]
@@ -83,10 +85,26 @@ def test_everybody_is_paid_out_of_the_escrow() -> None:
     validators = balances(task, VALIDATORS)
     burned = task.ledger.state.supply.burned
     task.ledger.block()
-    assert [a - b for a, b in zip(balances(task, accounts), before, strict=True)] == [1000, *[100] * 5, *[10] * 4]
+    assert [a - b for a, b in zip(balances(task, accounts), before, strict=True)] == [1000, *[100] * 5, *[0] * 4]
     assert [a - b for a, b in zip(balances(task, VALIDATORS), validators, strict=True)] == [12] * 4
     assert task.ledger.state.supply.burned == burned + 2  # 50 // 4 leaves 2
-    assert task.task.escrow == 3 * ROUND_COST
+    assert task.task.escrow == 3 * ROUND_COST + 40
+
+
+@pytest.mark.parametrize("answered", [1, 3, 4])
+def test_E3_replicas_are_paid_for_the_audits_that_they_answered(answered: int) -> None:
+    """43 // 4 is 10 each; the shares of the others stay in the escrow, what the division leaves is burned."""
+    task = open_task(replica_reward=43, validator_reward=0)
+    answer_audits(task, 1, answered)
+    task.ledger.blocks(4)
+    replicas, escrow = balances(task, REPLICAS), task.task.escrow
+    burned = task.ledger.state.supply.burned
+    task.ledger.block()
+    assert task.task.settled_round == 1
+    paid = [a - b for a, b in zip(balances(task, REPLICAS), replicas, strict=True)]
+    assert paid == [10] * answered + [0] * (4 - answered)
+    assert task.ledger.state.supply.burned == burned + 3
+    assert escrow - task.task.escrow == 1000 + 5 * 100 + 10 * answered + 3
 
 
 def test_L9_what_a_division_leaves_over_is_burned() -> None:
@@ -94,10 +112,9 @@ def test_L9_what_a_division_leaves_over_is_burned() -> None:
     task = open_task(replica_reward=43, validator_reward=333)
     task.ledger.accept(VALIDATORS[3], AddStake(role=VALIDATOR, amount=100_000))
     task.ledger.blocks(4)
-    replicas, validators = balances(task, REPLICAS), balances(task, VALIDATORS)
+    validators = balances(task, VALIDATORS)
     burned = task.ledger.state.supply.burned
     task.ledger.block()
-    assert [a - b for a, b in zip(balances(task, REPLICAS), replicas, strict=True)] == [10] * 4
     assert [a - b for a, b in zip(balances(task, VALIDATORS), validators, strict=True)] == [66, 66, 66, 133]
     assert task.ledger.state.supply.burned == burned + 3 + 2
 
@@ -141,16 +158,17 @@ def test_the_aggregator_that_was_reverted_is_not_paid_and_the_one_who_redid_it_i
     assert [a - b for a, b in zip(balances(task, AGGREGATORS), before, strict=True)] == [0, 1000, 0]
 
 
-def test_work_on_a_reverted_base_earns_nothing() -> None:
+def test_R5_work_on_a_reverted_base_is_paid_by_whose_fault_it_is() -> None:
+    """The escrow keeps its reward for who does it again; what the honest successor loses comes out of the slash."""
     task = TaskHarness.start()
     task.commit_all(1)
     bad = task.aggregate(1, task.poisoned_model(1))
     task.commit_all(2)
     task.aggregate(2)
-    before = task.ledger.balance(AGGREGATORS[1])
+    before, escrow = task.ledger.balance(AGGREGATORS[1]), task.task.escrow
     task.ledger.accept(STRANGER, task.prove(bad))
-    task.ledger.block(*[])
-    assert task.ledger.balance(AGGREGATORS[1]) == before
+    assert task.ledger.balance(AGGREGATORS[1]) == before + 1000
+    assert task.task.escrow == escrow
 
 
 def test_R2_rounds_settle_strictly_in_order() -> None:
@@ -235,7 +253,7 @@ def test_a_task_completes_with_its_last_round() -> None:
     assert (ended.status, ended.settled_round, ended.escrow) == (state_pb2.TASK_STATUS_COMPLETED, 2, 0)
     assert (ended.ended_height, ended.head_round) == (task.ledger.height, 2)
     assert list(task.ledger.state.chain.live_tasks) == []
-    assert task.ledger.balance(REQUESTER) == BALANCE - 2 * FEE - 2 * ROUND_COST
+    assert task.ledger.balance(REQUESTER) == BALANCE - 2 * FEE - 2 * (ROUND_COST - 40)  # no audit was answered
     for role, accounts in ((AGGREGATOR, AGGREGATORS), (REPLICA, REPLICAS), (CLIENT, CLIENTS)):
         assert all(task.ledger.must_stake(role, account).open_tasks == 0 for account in accounts)
 
@@ -247,7 +265,7 @@ def test_what_was_not_earned_goes_back_at_the_end() -> None:
     task.ledger.block(*(task.ledger.sign(c, task.commit_update(c, 2)) for c in CLIENTS[:2]))
     task.ledger.blocks(8)
     assert task.task.status == state_pb2.TASK_STATUS_COMPLETED
-    assert task.ledger.balance(REQUESTER) == BALANCE - 2 * FEE - ROUND_COST - 2 * 100
+    assert task.ledger.balance(REQUESTER) == BALANCE - 2 * FEE - (ROUND_COST - 40) - 2 * 100
 
 
 def test_a_settled_round_pays_whoever_left_meanwhile() -> None:
@@ -262,8 +280,7 @@ def test_tasks_settle_independently() -> None:
     ledger = LedgerHarness()
     first = TaskHarness.start(ledger, training_blocks=100)
     second = TaskHarness(ledger)
-    second.create(training_blocks=100, min_window_blocks=12)
-    ledger.accept(REQUESTER, second.start_task())
+    second.launch(training_blocks=100, min_window_blocks=12)
     for task in (first, second):
         task.run_round(1)
     ledger.blocks(6)

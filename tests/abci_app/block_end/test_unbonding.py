@@ -38,20 +38,29 @@ def finish(task: TaskHarness, first: int) -> None:
 
 def test_L6_not_while_a_running_task_names_the_account() -> None:
     task = TaskHarness.start(training_blocks=10, rounds=2)
-    leaving = [(CLIENT, CLIENTS[0], CLIENT_STAKE), (REPLICA, REPLICAS[0], REPLICA_STAKE)]
+    leaving = [(AGGREGATOR, AGGREGATORS[2], AGGREGATOR_STAKE), (REPLICA, REPLICAS[0], REPLICA_STAKE)]
     for role, account, amount in leaving:
         task.ledger.accept(account, Unbond(role=role, amount=amount))  # type: ignore[arg-type]
     for _ in range(5 * UNBONDING):
         task.ledger.block(proposer=0)  # too few proposers: nothing settles, the task goes on
     assert all(task.ledger.unbonding(role, account) for role, account, _ in leaving)
-    before = task.ledger.balance(CLIENTS[0])
+    before = task.ledger.balance(AGGREGATORS[2])
     for _ in range(20):
         if task.task.status != state_pb2.TASK_STATUS_COMPLETED:
             task.ledger.block()
     assert task.task.status == state_pb2.TASK_STATUS_COMPLETED
     assert not any(task.ledger.unbonding(role, account) for role, account, _ in leaving)
     assert all(task.ledger.stake(role, account) is None for role, account, _ in leaving)
-    assert task.ledger.balance(CLIENTS[0]) == before + CLIENT_STAKE
+    assert task.ledger.balance(AGGREGATORS[2]) == before + AGGREGATOR_STAKE
+
+
+def test_a_client_leaves_whenever_it_likes() -> None:
+    """It answers for nothing, so no task holds its stake."""
+    task = TaskHarness.start(training_blocks=100, pause_blocks=1000)
+    task.ledger.accept(CLIENTS[0], Unbond(role=CLIENT, amount=CLIENT_STAKE))
+    task.ledger.blocks(UNBONDING)
+    assert task.task.status == state_pb2.TASK_STATUS_RUNNING
+    assert task.ledger.stake(CLIENT, CLIENTS[0]) is None
 
 
 def test_a_task_that_has_not_started_holds_nobody() -> None:

@@ -7,17 +7,18 @@ import itertools
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
+import support.ledger
 from abci_app.state.participants import compute_turn, draw_clients, get_registered
-from optfl.wire.transaction_pb2 import AddStake, RegisterRole, Unbond
+from optfl.wire.transaction_pb2 import ROTATION_EVEN, ROTATION_LITERAL, AddStake, RegisterRole, Unbond
 from support.ledger import (
     AGGREGATOR,
+    AGGREGATOR_STAKE,
     CLIENT,
     CLIENT_STAKE,
     CLIENTS,
-    REQUESTER,
     STRANGER,
     LedgerHarness,
     TaskHarness,
@@ -109,30 +110,89 @@ def test_turns_go_round(number: int, turn: int, due: int) -> None:
     assert compute_turn(AGGREGATORS, AGGREGATORS, number, turn) == AGGREGATORS[due]
 
 
-def test_A11_an_excluded_turn_goes_to_the_same_index_of_those_who_are_eligible() -> None:
+def test_A11_turns_of_excluded_ones_go_round_those_who_are_eligible() -> None:
+    """Three in each cycle of ten, and the next cycle goes on where the last one stopped."""
     eligible = AGGREGATORS[3:]
-    turns = [compute_turn(AGGREGATORS, eligible, number, 0) for number in range(1, 11)]
-    assert turns == [AGGREGATORS[i] for i in (3, 4, 5, 3, 4, 5, 6, 7, 8, 9)]
+    turns = [compute_turn(AGGREGATORS, eligible, number, 0) for number in range(1, 21)]
+    own = [3, 4, 5, 6, 7, 8, 9]
+    assert turns == [AGGREGATORS[i] for i in (3, 4, 5, *own, 6, 7, 8, *own)]
 
 
 def test_R9_excluded_turns_do_not_pile_up_on_one_successor() -> None:
-    """Literally, Algorithm 1 gives aggregator 3 forty of a hundred rounds."""
-    turns = Counter(compute_turn(AGGREGATORS, AGGREGATORS[3:], number, 0) for number in range(1, 101))
-    assert max(turns.values()) <= 20
-    assert set(turns) == set(AGGREGATORS[3:])
+    """The paper's rule gives aggregator 3 forty of a hundred rounds, and ten to each of the others."""
+    literal = Counter(compute_turn(AGGREGATORS, AGGREGATORS[3:], r, 0, literal=True) for r in range(1, 101))
+    assert literal == {AGGREGATORS[3]: 40, **dict.fromkeys(AGGREGATORS[4:], 10)}
+    even = Counter(compute_turn(AGGREGATORS, AGGREGATORS[3:], r, 0) for r in range(1, 101))
+    assert set(even) == set(AGGREGATORS[3:])
+    assert set(even.values()) == {14, 15}
 
 
-def test_R8_with_nobody_eligible_there_is_no_turn() -> None:
-    assert compute_turn(AGGREGATORS, [], 1, 0) is None
+@given(st.integers(1, 12), st.sets(st.integers(0, 11)), st.integers(0, 200))
+def test_R9_even_rotation_shares_the_rounds_out(count: int, excluded: set[int], rounds: int) -> None:
+    """Whatever N and E: own turns R/N, give or take one; and an equal part of the excluded ones', give or take one."""
+    aggregators = [bytes([i]) for i in range(count)]
+    eligible = [a for i, a in enumerate(aggregators) if i not in excluded]
+    assume(eligible)
+    turns = Counter(compute_turn(aggregators, eligible, r, 0) for r in range(1, rounds + 1))
+    own = Counter(compute_turn(aggregators, aggregators, r, 0) for r in range(1, rounds + 1))
+    assert sum(turns.values()) == rounds
+    passed_on = rounds - sum(own[a] for a in eligible)
+    for aggregator in eligible:
+        assert own[aggregator] in (rounds // count, -(-rounds // count))
+        more = turns[aggregator] - own[aggregator]
+        assert more in (passed_on // len(eligible), -(-passed_on // len(eligible)))
+    assert max(turns.values(), default=0) - min((turns[a] for a in eligible), default=0) <= 2
+
+
+@pytest.mark.parametrize("excluded", [{0, 2}, {1, 3}])
+def test_R9_every_second_one_excluded_shifts_nothing_onto_one(excluded: set[int]) -> None:
+    """The same index into the list of those who are eligible would give all of it to one of two: 2 divides 4."""
+    aggregators = AGGREGATORS[:4]
+    eligible = [a for i, a in enumerate(aggregators) if i not in excluded]
+    turns = Counter(compute_turn(aggregators, eligible, number, 0) for number in range(1, 101))
+    assert set(turns.values()) == {50}
+
+
+@pytest.mark.parametrize("literal", [False, True])
+def test_R8_with_nobody_eligible_there_is_no_turn(literal: bool) -> None:
+    """The paper's loop looks for one for ever."""
+    assert compute_turn(AGGREGATORS, [], 1, 0, literal=literal) is None
 
 
 @given(
-    st.integers(1, 10), st.sets(st.integers(0, 9)), st.integers(1, 2**32 - 1), st.integers(0, 100)
+    st.integers(1, 10), st.sets(st.integers(0, 9)), st.integers(1, 2**32 - 1), st.integers(0, 100), st.booleans()
 )  # fmt: skip
-def test_a_turn_always_comes_to_somebody_eligible(count: int, excluded: set[int], number: int, turn: int) -> None:
+def test_a_turn_always_comes_to_somebody_eligible(
+    count: int, excluded: set[int], number: int, turn: int, literal: bool
+) -> None:
     aggregators = AGGREGATORS[:count]
     eligible = [a for i, a in enumerate(aggregators) if i not in excluded]
-    assert (compute_turn(aggregators, eligible, number, turn) in eligible) == bool(eligible)
+    assert (compute_turn(aggregators, eligible, number, turn, literal=literal) in eligible) == bool(eligible)
+
+
+@given(st.integers(1, 10), st.sets(st.integers(0, 9)), st.integers(1, 10_000), st.integers(0, 100), st.booleans())
+def test_nobody_eligible_loses_its_own_turns(
+    count: int, excluded: set[int], number: int, turn: int, literal: bool
+) -> None:
+    """An exclusion elsewhere moves nobody's turn: who prepares for round r is asked in round r."""
+    aggregators = AGGREGATORS[:count]
+    eligible = [a for i, a in enumerate(aggregators) if i not in excluded]
+    due = aggregators[(number - 1 + turn) % count]
+    if due in eligible:
+        assert compute_turn(aggregators, eligible, number, turn, literal=literal) == due
+
+
+def test_a_task_says_which_rule_its_turns_follow() -> None:
+    """The first of three has left. Round 4 would be its second: it goes to the same one as round 1, or the other."""
+    for rotation, due in ((ROTATION_LITERAL, [1, 1, 2, 1]), (ROTATION_EVEN, [1, 1, 2, 2])):
+        task = TaskHarness.start(rotation=rotation, min_window_blocks=30)
+        task.ledger.accept(support.ledger.AGGREGATORS[0], Unbond(role=AGGREGATOR, amount=AGGREGATOR_STAKE))
+        found = []
+        for number in (1, 2, 3, 4):
+            task.commit_all(number)
+            found.append(support.ledger.AGGREGATORS.index(task.due_aggregator(number)))
+            task.aggregate(number)
+        assert found == due
 
 
 def test_without_exclusions_every_aggregator_has_its_share() -> None:
@@ -164,8 +224,7 @@ def test_E2_without_an_allow_list_the_draw_is_by_stake() -> None:
     ledger.register_participants()
     ledger.accept(STRANGER, RegisterRole(role=CLIENT, stake=10**6))
     task = TaskHarness(ledger)
-    task.create(clients=[], clients_per_round=3, min_updates=2)
-    ledger.accept(REQUESTER, task.start_task())
+    task.launch(clients=[], clients_per_round=3, min_updates=2)
     current = task.round(1)
     weights = sorted([*((c.address, CLIENT_STAKE) for c in CLIENTS), (STRANGER.address, 10**6)])
     assert list(current.selected) == draw_slowly(current.beacon, 1, 1, weights, 3)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from abci_app.state import State
-from abci_app.state.rounds import get_commitments, get_model, is_window_over
+from abci_app.state.rounds import get_commitments, get_model, is_window_over, was_window_over
 from optfl.wire import state_pb2
 from support.ledger import CLIENTS, STRANGER, TaskHarness
 
@@ -49,6 +49,48 @@ def test_a_closed_window_stays_closed(validators: list[tuple[int, int]], height:
     state = with_validators(validators)
     if is_window_over(state, 10, 20, height):
         assert is_window_over(state, 10, 20, height + 1)
+
+
+def before_this_block(validators: list[tuple[int, int]], proposer: int, height: int) -> State:
+    """The state within the block at `height`, whose proposer is validator `proposer`."""
+    state = with_validators(validators)
+    within = State({"validators": {k: v for k, v in state.validators.changes.items() if v is not None}})
+    operator = bytes([proposer]) * 20
+    found = within.validators[operator]
+    found.last_proposed_height = height
+    within.validators.put(operator, found)
+    return within
+
+
+@pytest.mark.parametrize(
+    ("validators", "proposer", "height", "was_over"),
+    [
+        ([(1, 11), (1, 12), (1, 0)], 2, 20, False),  # this is the block that closes it
+        ([(1, 11), (1, 12), (1, 0)], 2, 21, True),
+        ([(1, 11), (1, 12), (1, 0)], 0, 21, True),  # its proposer counts for what it proposed before
+        ([(1, 11), (1, 0), (1, 0)], 1, 25, False),  # this block closes it, late
+        ([(1, 11), (1, 0), (1, 0)], 0, 25, False),
+        ([(1, 15)], 0, 21, True),  # a chain of one validator has windows too
+    ],
+)
+def test_A8_a_window_was_over_once_the_block_that_closes_it_is_past(
+    validators: list[tuple[int, int]], proposer: int, height: int, was_over: bool
+) -> None:
+    assert was_window_over(before_this_block(validators, proposer, height), 10, 20, height) == was_over
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 24)), min_size=1, max_size=5),
+    st.integers(0, 4),
+    st.integers(15, 30),
+)
+def test_it_was_over_if_it_is_over_at_the_end_of_the_block_before(
+    validators: list[tuple[int, int]], proposer: int, height: int
+) -> None:
+    validators = [(power, min(proposed, height - 1)) for power, proposed in validators]
+    is_over = is_window_over(with_validators(validators), 10, 20, height - 1)
+    state = before_this_block(validators, proposer % len(validators), height)
+    assert was_window_over(state, 10, 20, height) == is_over
 
 
 def test_the_model_of_an_attempt_outlives_its_record() -> None:

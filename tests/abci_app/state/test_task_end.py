@@ -45,7 +45,8 @@ def aborted() -> TaskHarness:
     for account in AGGREGATORS:
         task.ledger.accept(account, Unbond(role=AGGREGATOR, amount=AGGREGATOR_STAKE))
     task.commit_all(2)
-    task.ledger.blocks(2)
+    while task.task.status != state_pb2.TASK_STATUS_ABORTED:
+        task.ledger.block()
     return task
 
 
@@ -75,10 +76,13 @@ def test_accounts_in_two_tasks_are_let_go_by_each() -> None:
     ledger = LedgerHarness()
     first = TaskHarness.start(ledger, rounds=1)
     second = TaskHarness(ledger)
-    second.create()
-    ledger.accept(REQUESTER, second.start_task())
-    assert ledger.must_stake(CLIENT, CLIENTS[0]).open_tasks == 2
+    second.launch()
+    assert ledger.must_stake(AGGREGATOR, AGGREGATORS[0]).open_tasks == 2
+    assert ledger.must_stake(AGGREGATOR, AGGREGATORS[0]).committed == 200_000
+    assert ledger.must_stake(REPLICA, REPLICAS[0]).open_tasks == 2
     first.run_round(1)
     ledger.blocks(6)
     assert first.task.status == state_pb2.TASK_STATUS_COMPLETED
-    assert ledger.must_stake(CLIENT, CLIENTS[0]).open_tasks == 1
+    assert ledger.must_stake(AGGREGATOR, AGGREGATORS[0]).open_tasks == 1
+    assert ledger.must_stake(AGGREGATOR, AGGREGATORS[0]).committed == 100_000
+    assert ledger.must_stake(REPLICA, REPLICAS[0]).open_tasks == 1

@@ -51,22 +51,27 @@ def test_burned_tokens_are_counted() -> None:
     assert count_all_tokens(state) == 100
 
 
-@given(st.integers(0, 2**62), st.lists(st.integers(0, 2**58), max_size=8), st.integers(0, 100))
-def test_a_slash_takes_its_share_of_everything_and_counts_it(stake: int, unbonding: list[int], percent: int) -> None:
+@given(
+    st.integers(0, 2**62), st.lists(st.integers(0, 2**58), max_size=8), st.integers(0, 100), st.integers(0, 2**62)
+)  # fmt: skip
+def test_a_slash_takes_its_share_of_everything_and_counts_it(
+    stake: int, unbonding: list[int], percent: int, keep: int
+) -> None:
     state = State({})
     state.stakes.put(stake_key(ROLE, A), state_pb2.Stake(role=ROLE, address=A, amount=stake, unbondings=len(unbonding)))  # type: ignore[arg-type]
     state.stakes.put(stake_key(ROLE, B), state_pb2.Stake(role=ROLE, address=B, amount=7))  # type: ignore[arg-type]
     for height, amount in enumerate(unbonding):
-        entry = state_pb2.Unbonding(role=ROLE, address=A, amount=amount)  # type: ignore[arg-type]
+        entry = state_pb2.Unbonding(role=ROLE, address=A, amount=amount, release_height=height)  # type: ignore[arg-type]
         state.unbonding.put(unbonding_key(height, ROLE, A), entry)
     other = state_pb2.Unbonding(role=4, address=A, amount=7)  # type: ignore[arg-type]
     state.unbonding.put(unbonding_key(1, 4, A), other)
-    taken = tokens.slash(state, ROLE, A, percent)
+    taken = tokens.slash(state, ROLE, A, percent, keep)
     left = state.stakes[stake_key(ROLE, A)].amount
     left += sum(state.unbonding[unbonding_key(height, ROLE, A)].amount for height in range(len(unbonding)))
     assert taken + left == stake + sum(unbonding)
-    assert taken <= (stake + sum(unbonding)) * percent // 100
-    assert taken >= (stake + sum(unbonding)) * percent // 100 - len(unbonding)
+    whole = stake + sum(unbonding)
+    most = min(whole * percent // 100, max(whole - keep, 0))
+    assert most - len(unbonding) <= taken <= most
     assert state.stakes[stake_key(ROLE, B)].amount == state.unbonding[unbonding_key(1, 4, A)].amount == 7
 
 

@@ -7,7 +7,17 @@ import pytest
 from optfl import errors
 from optfl.wire import state_pb2
 from optfl.wire.transaction_pb2 import CancelTask
-from support.ledger import BALANCE, CLIENT, CLIENTS, FEE, REQUESTER, STRANGER, LedgerHarness, TaskHarness
+from support.ledger import (
+    BALANCE,
+    CLIENTS,
+    FEE,
+    REPLICA,
+    REPLICAS,
+    REQUESTER,
+    STRANGER,
+    LedgerHarness,
+    TaskHarness,
+)
 
 CANCEL = CancelTask(task_id=1)
 ROUND_COST = 1000 + 5 * 100 + 50 + 40
@@ -35,8 +45,8 @@ def test_R6_open_rounds_are_carried_to_their_end_and_paid() -> None:
     task.ledger.blocks(10)
     assert (task.task.status, task.task.settled_round) == (state_pb2.TASK_STATUS_ABORTED, 2)
     assert task.ledger.balance(CLIENTS[0]) == client + 200
-    assert task.ledger.balance(REQUESTER) == BALANCE - 3 * FEE - 2 * ROUND_COST
-    assert task.ledger.must_stake(CLIENT, CLIENTS[0]).open_tasks == 0
+    assert task.ledger.balance(REQUESTER) == BALANCE - 3 * FEE - 2 * (ROUND_COST - 40)  # no replica answered an audit
+    assert task.ledger.must_stake(REPLICA, REPLICAS[0]).open_tasks == 0
 
 
 def test_a_cancelled_task_takes_its_last_rounds_transactions() -> None:

@@ -257,8 +257,7 @@ def test_a_receipt_of_no_replica_is_refused(task: TaskHarness, index: int) -> No
 def test_L8_another_tasks_round_takes_no_commit_of_this_one(task: TaskHarness) -> None:
     """Two tasks of the same everything, both in round 1: nothing of one serves the other."""
     second = TaskHarness(task.ledger)
-    second.create()
-    second.ledger.accept(REQUESTER, second.start_task())
+    second.launch()
     message = task.commit_update(CLIENTS[0], 1, task_id=2)
     task.ledger.reject(errors.BadCertificate, CLIENTS[0], message)
 

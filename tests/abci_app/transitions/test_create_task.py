@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from google.protobuf.descriptor import FieldDescriptor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,9 +13,11 @@ from abci_app.state.participants import MAX_PARTICIPANTS
 from abci_app.transitions.create_task import _BOUNDS, MAX_LIVE_TASKS
 from optfl import errors, tasks
 from optfl.rules import parse_rule
+from optfl.votes import MAX_EPSILON
 from optfl.wire import state_pb2
-from optfl.wire.transaction_pb2 import CancelTask, CreateTask, TaskParameters
-from support.ledger import BALANCE, CLIENTS, FEE, REQUESTER, STRANGER, LedgerHarness, key, task_parameters
+from optfl.wire.transaction_pb2 import MODE_PBFT, MODE_QUORUM, CancelTask, CreateTask, TaskParameters
+from support.ledger import AGGREGATORS, BALANCE, CLIENTS, FEE, REQUESTER, STRANGER, LedgerHarness, key, task_parameters
+from support.votes import FLOAT_TASK
 
 ROOT = bytes(range(32))
 
@@ -84,7 +87,7 @@ def test_missing_parameters_are_refused(ledger: LedgerHarness) -> None:
 OUTSIDE = [(field, low - 1) for field, (low, _) in _BOUNDS.items() if low > 0]
 OUTSIDE += [(field, high + 1) for field, (_, high) in _BOUNDS.items()]
 OUTSIDE += [
-    (f.name, 2**32 - 1 if f.type == f.TYPE_UINT32 else 2**64 - 1)
+    (f.name, {f.TYPE_UINT32: 2**32 - 1, f.TYPE_ENUM: 2**31 - 1}.get(f.type, 2**64 - 1))
     for f in TaskParameters.DESCRIPTOR.fields
     if f.name in _BOUNDS
 ]
@@ -98,7 +101,8 @@ def test_numbers_have_bounds(ledger: LedgerHarness, field: str, value: int) -> N
 
 def test_every_number_has_bounds() -> None:
     """A number that is added to the message is a number that somebody sets to its most."""
-    numbers = {f.name for f in TaskParameters.DESCRIPTOR.fields if f.type in (f.TYPE_UINT32, f.TYPE_UINT64)}
+    types = (FieldDescriptor.TYPE_UINT32, FieldDescriptor.TYPE_UINT64, FieldDescriptor.TYPE_ENUM)
+    numbers = {f.name for f in TaskParameters.DESCRIPTOR.fields if f.type in types}
     assert numbers == set(_BOUNDS)
 
 
@@ -110,6 +114,79 @@ def test_chunks_are_powers_of_two(ledger: LedgerHarness, chunk_values: int) -> N
 @pytest.mark.parametrize("rule", ["", "krum(f=1)", "median", "median( )", "trimmed_mean(f=01)", "trimmed_mean(f=9999)"])
 def test_unknown_or_unclear_rules_are_refused(ledger: LedgerHarness, rule: str) -> None:
     ledger.reject(errors.InvalidRule, REQUESTER, create(rule=rule))
+
+
+def float_task(**overrides: Any) -> CreateTask:
+    return create(**{**FLOAT_TASK, **overrides})
+
+
+@pytest.mark.parametrize("name", ["mean", "a", "x" * 32, "my_rule_2"])
+def test_a_float_tasks_rule_is_a_name(ledger: LedgerHarness, name: str) -> None:
+    ledger.accept(REQUESTER, float_task(rule=f"float({name})"))
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        *("", "mean", "median()", "float()", "float(Mean)", "float(2x)", "float(_x)", "float(a-b)", "float(a) "),
+        *("Float(a)", f"float({'x' * 33})", "float(mean)float(mean)", "float(a\n)", "float(a)\n"),
+    ],
+)
+def test_and_nothing_but_a_name(ledger: LedgerHarness, rule: str) -> None:
+    ledger.reject(errors.InvalidRule, REQUESTER, float_task(rule=rule))
+
+
+def test_an_exact_tasks_rule_is_no_name(ledger: LedgerHarness) -> None:
+    ledger.reject(errors.InvalidRule, REQUESTER, create(rule="float(mean)"))
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "theta", "accepted"),
+    [
+        (0, 0, False),
+        (0, 10, False),
+        (1, 1, False),
+        (1, 2, True),
+        (100, 199, False),
+        (100, 200, True),
+        (100, 2**48, True),
+        (MAX_EPSILON, 2 * MAX_EPSILON, True),
+        (MAX_EPSILON + 1, 2 * MAX_EPSILON + 2, False),
+    ],
+)
+def test_V7_a_float_tasks_tolerance_is_at_least_twice_the_votes_distance(
+    ledger: LedgerHarness, epsilon: int, theta: int, accepted: bool
+) -> None:
+    message = float_task(vote_epsilon=epsilon, vote_theta=theta)
+    if accepted:
+        ledger.accept(REQUESTER, message)
+    else:
+        ledger.reject(errors.InvalidTaskParameters, REQUESTER, message)
+
+
+@pytest.mark.parametrize("mode", [MODE_QUORUM, MODE_PBFT])
+def test_a_float_task_is_optimistic(ledger: LedgerHarness, mode: int) -> None:
+    """In the other modes members sign equal roots, which floats do not have."""
+    ledger.reject(errors.InvalidTaskParameters, REQUESTER, float_task(mode=mode))
+
+
+def test_no_proof_limits_a_float_task() -> None:
+    ledger = LedgerHarness({"max_proof_operations": 1})
+    ledger.reject(errors.ProofTooLarge, REQUESTER, create())
+    ledger.accept(REQUESTER, float_task())
+    large: dict[str, Any] = {"length": 1 << 20, "chunk_values": 1 << 16, "clients_per_round": 100, "clients": []}
+    large |= {"min_window_blocks": 10_000, "vote_commit_blocks": 10_000, "demand_blocks": 10_000}
+    ledger.reject(errors.ProofTooLarge, REQUESTER, create(**large))
+    ledger.accept(REQUESTER, float_task(**large))
+
+
+@pytest.mark.parametrize(("min_updates", "accepted"), [(0, False), (1, True), (5, True), (6, False)])
+def test_a_float_task_needs_one_update(ledger: LedgerHarness, min_updates: int, accepted: bool) -> None:
+    message = float_task(min_updates=min_updates)
+    if accepted:
+        ledger.accept(REQUESTER, message)
+    else:
+        ledger.reject(errors.InvalidTaskParameters, REQUESTER, message)
 
 
 @pytest.mark.parametrize(
@@ -183,12 +260,17 @@ def test_rewards_that_no_account_could_hold_are_refused(ledger: LedgerHarness) -
 def test_L1_a_window_in_which_nobody_could_look_is_refused(ledger: LedgerHarness) -> None:
     """5 updates of 200 bytes and two models of 400, at 200 bytes a second: 9 s, twice, and two blocks."""
     slow = {"bandwidth_bytes_per_second": 200}
-    ledger.reject(errors.InvalidTaskParameters, REQUESTER, create(**slow, min_window_blocks=19))
-    ledger.accept(REQUESTER, create(**slow, min_window_blocks=20))
+    fields = ("min_window_blocks", "vote_commit_blocks", "demand_blocks")  # whoever looks needs the time, for whatever
+    for field in fields:
+        short = {**dict.fromkeys(fields, 20), field: 19}
+        result = ledger.reject(errors.InvalidTaskParameters, REQUESTER, create(**slow, **short))
+        assert field in result.log
+    ledger.accept(REQUESTER, create(**slow, **dict.fromkeys(fields, 20)))
 
 
 def test_F2_a_task_whose_proof_would_not_fit_a_transaction_is_refused(ledger: LedgerHarness) -> None:
-    wide = {"length": 1 << 20, "chunk_values": 2048, "clients": [], "min_updates": 3, "min_window_blocks": 1000}
+    wide = {"length": 1 << 20, "chunk_values": 2048, "clients": [], "min_updates": 3}
+    wide |= {"min_window_blocks": 1000, "vote_commit_blocks": 1000, "demand_blocks": 1000}
     ledger.accept(REQUESTER, create(**wide, clients_per_round=220))
     ledger.reject(errors.ProofTooLarge, REQUESTER, create(**wide, clients_per_round=260))
 
@@ -204,17 +286,18 @@ def test_longest_deadlines_do_not_halt_the_chain(ledger: LedgerHarness) -> None:
     longest = {"training_blocks": 10**6, "aggregation_blocks": 10**6, "max_attempts": 100}
     ledger.reject(errors.InvalidTaskParameters, REQUESTER, create(**longest, window_factor_percent=10_000))
     ledger.accept(REQUESTER, create(**longest, window_factor_percent=100))
-    assert ledger.task(1).retention_blocks == 2 * (10**6 + 100 * 2 * 10**6) + 20
+    turn = 10**6 + 4 * (4 + 10**6) + 10**6 + 4 + 6 + 7
+    assert ledger.task(1).retention_blocks == 2 * (10**6 + 100 * turn) + 1 + 20
 
 
 def test_longest_evidence_does_not_halt_the_chain() -> None:
-    """100 blocks of every kind of deadline, and the evidence on top."""
+    """419 blocks of every kind of deadline, and the evidence on top."""
     ledger = LedgerHarness(params={"evidence_blocks": 2**32 - 1})
     ledger.reject(errors.InvalidTaskParameters, REQUESTER, create())
-    ledger = LedgerHarness(params={"evidence_blocks": 2**32 - 1 - 100})
+    ledger = LedgerHarness(params={"evidence_blocks": 2**32 - 1 - 419})
     ledger.accept(REQUESTER, create())
     assert ledger.task(1).retention_blocks == 2**32 - 1
-    ledger = LedgerHarness(params={"evidence_blocks": 2**32 - 100})
+    ledger = LedgerHarness(params={"evidence_blocks": 2**32 - 419})
     ledger.reject(errors.InvalidTaskParameters, REQUESTER, create())
 
 
@@ -242,3 +325,15 @@ def test_live_tasks_are_limited(ledger: LedgerHarness) -> None:
     ledger.accept(REQUESTER, CancelTask(task_id=7))
     ledger.accept(STRANGER, free)
     assert ledger.state.chain.live_tasks[-1] == MAX_LIVE_TASKS + 1
+
+
+@pytest.mark.parametrize(("count", "is_taken"), [(0, True), (1, True), (2, False), (3, True)])
+def test_a_quorum_lists_an_odd_number_of_aggregators_or_none(count: int, is_taken: bool) -> None:
+    """2f+2 tolerate no more faulty ones than 2f+1 do."""
+    aggregators = [a.address for a in AGGREGATORS[:count]]
+    message = create(mode=MODE_QUORUM, aggregators=aggregators)
+    if is_taken:
+        LedgerHarness().accept(REQUESTER, message)
+    else:
+        LedgerHarness().reject(errors.InvalidTaskParameters, REQUESTER, message)
+    LedgerHarness().accept(REQUESTER, create(aggregators=aggregators))

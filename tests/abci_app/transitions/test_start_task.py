@@ -10,7 +10,16 @@ import pytest
 from optfl import errors, tasks
 from optfl.vectors import ChunkedVector
 from optfl.wire import state_pb2
-from optfl.wire.transaction_pb2 import AddStake, CancelTask, RegisterRole, StartTask, Unbond
+from optfl.wire.transaction_pb2 import (
+    MODE_PBFT,
+    MODE_QUORUM,
+    AddStake,
+    CancelTask,
+    JoinTask,
+    RegisterRole,
+    StartTask,
+    Unbond,
+)
 from support.ledger import (
     AGGREGATOR,
     AGGREGATORS,
@@ -28,10 +37,11 @@ from support.ledger import (
 
 
 def created(**overrides: Any) -> TaskHarness:
-    """A task that waits for its start, with everybody registered."""
+    """A task that waits for its start, with everybody registered and every aggregator in it."""
     task = TaskHarness(LedgerHarness())
     task.ledger.register_participants()
     task.create(**overrides)
+    task.join_all()
     return task
 
 
@@ -44,14 +54,15 @@ def test_the_task_runs_and_round_1_trains() -> None:
     current = task.round(1)
     assert (current.status, current.parent_attempt) == (state_pb2.ROUND_STATUS_TRAINING, 0)
     assert current.base_root == task.models[0].root
-    assert (current.start_height, current.training_deadline_height) == (3, 8)
+    assert (current.start_height, current.training_deadline_height) == (4, 9)
 
 
-def test_stakes_of_the_participants_are_held() -> None:
+def test_stakes_of_who_answers_for_something_are_held() -> None:
+    """Clients answer for nothing: their stake is a ticket in the draw, and theirs to take."""
     task = created()
     task.ledger.accept(REQUESTER, task.start_task())
-    for role, accounts in ((AGGREGATOR, AGGREGATORS), (REPLICA, REPLICAS), (CLIENT, CLIENTS)):
-        assert [task.ledger.must_stake(role, account).open_tasks for account in accounts] == [1] * len(accounts)
+    for role, accounts, held in ((AGGREGATOR, AGGREGATORS, 1), (REPLICA, REPLICAS, 1), (CLIENT, CLIENTS, 0)):
+        assert [task.ledger.must_stake(role, account).open_tasks for account in accounts] == [held] * len(accounts)
 
 
 @pytest.mark.parametrize("task_id", [0, 2, 2**64 - 1])
@@ -85,12 +96,13 @@ def test_cancelled_and_started_in_one_block_it_ends_and_nobody_stays_held() -> N
     assert task.ledger.must_stake(CLIENT, CLIENTS[0]).open_tasks == 0
 
 
-@pytest.mark.parametrize(("listed", "role"), [("aggregators", AGGREGATOR), ("clients", CLIENT), ("replicas", REPLICA)])
+@pytest.mark.parametrize(("listed", "role"), [("clients", CLIENT), ("replicas", REPLICA)])
 def test_everybody_listed_is_registered_in_that_role(listed: str, role: int) -> None:
     task = TaskHarness(LedgerHarness())
     task.ledger.register_participants()
-    own = {"aggregators": AGGREGATORS, "clients": CLIENTS, "replicas": REPLICAS}[listed]
+    own = {"clients": CLIENTS, "replicas": REPLICAS}[listed]
     task.create(**{listed: [*(a.address for a in own), STRANGER.address]})
+    task.join_all()
     other = CLIENT if role != CLIENT else REPLICA
     task.ledger.accept(STRANGER, RegisterRole(role=other, stake=10_000))
     result = task.ledger.reject(errors.UnknownParticipant, REQUESTER, task.start_task())
@@ -99,14 +111,37 @@ def test_everybody_listed_is_registered_in_that_role(listed: str, role: int) -> 
     task.ledger.accept(REQUESTER, task.start_task())
 
 
-def test_an_excluded_aggregator_cannot_be_listed() -> None:
-    task = TaskHarness.start()
-    task.commit_all(1)
-    attempt = task.aggregate(1, task.poisoned_model(1))
-    task.ledger.accept(STRANGER, task.prove(attempt))
-    second = TaskHarness(task.ledger)
+def test_turns_are_those_of_who_joined_in_the_order_of_the_list() -> None:
+    """An invitation is none of the invited's business until it joins."""
+    task = TaskHarness(LedgerHarness())
+    task.ledger.register_participants()
+    task.create(aggregators=[AGGREGATORS[2].address, STRANGER.address, AGGREGATORS[0].address, AGGREGATORS[1].address])
+    for account in (AGGREGATORS[0], AGGREGATORS[2]):
+        task.ledger.accept(account, JoinTask(task_id=1))
+    task.ledger.accept(REQUESTER, task.start_task())
+    assert list(task.parameters.aggregators) == [AGGREGATORS[2].address, AGGREGATORS[0].address]
+    assert task.ledger.must_stake(AGGREGATOR, AGGREGATORS[1]).open_tasks == 0
+
+
+@pytest.mark.parametrize("how", ["convicted", "late", "unbonded"])
+def test_who_joined_and_is_not_eligible_any_more_gets_no_turns(how: str) -> None:
+    """What it has put behind the second task stays bound until that one's end all the same."""
+    ledger = LedgerHarness()
+    first = TaskHarness.start(ledger, pause_blocks=1000)
+    second = TaskHarness(ledger)
     second.create()
-    second.ledger.reject(errors.UnknownParticipant, REQUESTER, second.start_task())
+    second.join_all()
+    first.commit_all(1)
+    if how == "convicted":
+        ledger.accept(STRANGER, first.prove(first.aggregate(1, first.poisoned_model(1))))
+    elif how == "late":
+        ledger.blocks(5)
+    else:
+        ledger.accept(AGGREGATORS[0], Unbond(role=AGGREGATOR, amount=1))
+    ledger.accept(REQUESTER, second.start_task())
+    assert list(second.parameters.aggregators) == [a.address for a in AGGREGATORS[1:]]
+    stake = ledger.must_stake(AGGREGATOR, AGGREGATORS[0])
+    assert (AGGREGATORS[0].address in second.task.joined, stake.open_tasks) == (True, 1 if how == "convicted" else 2)
 
 
 def test_without_aggregators_it_does_not_start() -> None:
@@ -118,6 +153,8 @@ def test_without_aggregators_it_does_not_start() -> None:
     task.create(aggregators=[])
     task.ledger.reject(errors.TooFewParticipants, REQUESTER, task.start_task())
     task.ledger.accept(STRANGER, RegisterRole(role=AGGREGATOR, stake=200_000))
+    task.ledger.reject(errors.TooFewParticipants, REQUESTER, task.start_task())  # it was not asked
+    task.ledger.accept(STRANGER, JoinTask(task_id=1))
     task.ledger.accept(REQUESTER, task.start_task())
     assert list(task.parameters.aggregators) == [STRANGER.address]
 
@@ -131,7 +168,7 @@ def test_without_enough_clients_it_does_not_start() -> None:
     task.ledger.accept(REQUESTER, task.start_task())
 
 
-def test_empty_lists_are_filled_with_everybody_and_frozen() -> None:
+def test_empty_lists_are_filled_with_who_registered_or_joined_and_frozen() -> None:
     task = created(clients=[], aggregators=[])
     task.ledger.accept(REQUESTER, task.start_task())
     assert list(task.parameters.clients) == sorted(c.address for c in CLIENTS)
@@ -199,3 +236,34 @@ def test_participants_who_left_before_the_start_are_missed() -> None:
     task.ledger.accept(CLIENTS[0], Unbond(role=CLIENT, amount=CLIENT_STAKE))
     task.ledger.blocks(PARAMS["unbonding_blocks"])
     task.ledger.reject(errors.UnknownParticipant, REQUESTER, task.start_task())
+
+
+def test_pbft_needs_no_aggregators() -> None:
+    """The validators make its models; in the other modes somebody must have joined."""
+    for mode, rejection in ((MODE_PBFT, None), (MODE_QUORUM, errors.TooFewParticipants)):
+        ledger = LedgerHarness()
+        ledger.register_participants()
+        task = TaskHarness(ledger)
+        task.create(mode=mode, aggregators=[])
+        if rejection is None:
+            ledger.accept(REQUESTER, task.start_task())
+            assert list(task.parameters.aggregators) == []
+        else:
+            ledger.reject(rejection, REQUESTER, task.start_task())
+
+
+def test_L4_the_weights_of_a_draw_by_stake_are_fixed_here() -> None:
+    ledger = LedgerHarness()
+    ledger.register_participants()
+    task = TaskHarness(ledger)
+    task.create(clients=[])
+    task.join_all()
+    ledger.accept(CLIENTS[0], AddStake(role=CLIENT, amount=7))
+    ledger.accept(REQUESTER, task.start_task())
+    ledger.accept(CLIENTS[1], AddStake(role=CLIENT, amount=9))
+    weights = dict(zip(task.parameters.clients, task.task.client_weights, strict=True))
+    assert weights == {c.address: CLIENT_STAKE for c in CLIENTS} | {CLIENTS[0].address: CLIENT_STAKE + 7}
+
+
+def test_an_allow_list_has_no_weights() -> None:
+    assert list(TaskHarness.start().task.client_weights) == []

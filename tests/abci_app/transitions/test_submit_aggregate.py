@@ -16,7 +16,6 @@ from support.ledger import (
     AGGREGATORS,
     CLIENTS,
     REPLICAS,
-    REQUESTER,
     STRANGER,
     LedgerHarness,
     TaskHarness,
@@ -65,7 +64,7 @@ def test_A1_the_attempts_record_holds_all_that_it_will_be_judged_on(task: TaskHa
         freeze_height=current.freeze_height,
         submit_height=chain.height,
         window_close_height=chain.height + 6,
-        evidence_height=chain.height + 6 + 20,
+        evidence_height=chain.height + 6 + (4 + 6 + 4 + 3) + 20,  # its window, what may prolong it, and the evidence
         status=state_pb2.ATTEMPT_STATUS_OPEN,
         status_height=chain.height,
         model_retain_until_height=message.certificate.retain_until_height,
@@ -244,7 +243,7 @@ def test_a_paused_task_takes_none() -> None:
 
 
 def test_R3_who_was_convicted_since_its_turn_began_submits_nothing() -> None:
-    """Its stake is gone, so the next fraud would be free. Its turn passes on at its deadline, as if it were silent."""
+    """Its stake is gone, so the next fraud would be free. Its turn passes on at once, and it is not late beside."""
     task = frozen()
     first = task.aggregate(1, task.poisoned_model(1))
     task.commit_all(2)
@@ -253,12 +252,13 @@ def test_R3_who_was_convicted_since_its_turn_began_submits_nothing() -> None:
     proof = task.prove(second)
     task.ledger.accept(STRANGER, task.prove(first))  # round 1 is reverted, round 2 void
     assert task.due_aggregator(1) is second_due
+    submission = task.submit_aggregate(1)
     task.ledger.accept(STRANGER, proof)
-    assert task.ledger.must_stake(AGGREGATOR, second_due).excluded
-    task.ledger.reject(errors.ExcludedAccount, second_due, task.submit_aggregate(1))
-    while task.round(1).turn == 1:
-        task.ledger.block()
+    culprit = task.ledger.must_stake(AGGREGATOR, second_due)
+    assert (culprit.excluded, culprit.faults, culprit.excluded_until_height) == (True, 0, 0)
+    assert task.round(1).turn == 2
     assert task.due_aggregator(1) not in (second_due, AGGREGATORS[0])
+    task.ledger.reject(errors.NotYourTurn, second_due, submission)
     task.aggregate(1)
 
 
@@ -277,8 +277,7 @@ def test_a_ledger_with_several_tasks_keeps_them_apart() -> None:
     ledger = LedgerHarness()
     first = TaskHarness.start(ledger)
     second = TaskHarness(ledger)
-    second.create()
-    ledger.accept(REQUESTER, second.start_task())
+    second.launch()
     first.commit_all(1)
     second.commit_all(1)
     due = first.due_aggregator(1)

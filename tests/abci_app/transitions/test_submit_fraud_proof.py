@@ -167,8 +167,7 @@ def test_the_limit_on_proofs_is_of_the_block_not_of_the_task() -> None:
     ledger = LedgerHarness()
     both = [TaskHarness.start(ledger)]
     second = TaskHarness(ledger)
-    second.create()
-    ledger.accept(REQUESTER, second.start_task())
+    second.launch()
     both.append(second)
     for task in both:
         task.run_round(1)
@@ -198,8 +197,7 @@ def test_another_tasks_attempt_of_the_same_id_is_not_meant() -> None:
     ledger = LedgerHarness()
     bad = TaskHarness.start(ledger)
     good = TaskHarness(ledger)
-    good.create(length=64)
-    ledger.accept(REQUESTER, good.start_task())
+    good.launch(length=64)
     for task in (bad, good):
         task.commit_all(1)
     bad.aggregate(1, bad.poisoned_model(1))
@@ -378,10 +376,10 @@ def test_R3_a_void_attempt_stays_convictable_and_reverts_nothing() -> None:
     culprit = task.due_aggregator(2)
     task.ledger.accept(STRANGER, task.prove(1))
     assert (status(task, second), task.task.head_round) == (VOID, 1)
-    before = task.round(1)
+    assert task.due_aggregator(1) is culprit
     task.ledger.accept(STRANGER, proof)
     assert status(task, second) == CONVICTED
-    assert task.round(1) == before
+    assert (task.task.head_round, task.round(1).turn) == (1, 2)  # not reverted again: the turn of the culprit passed on
     assert task.ledger.must_stake(AGGREGATOR, culprit).excluded
     [first, later] = [record for _, record in task.ledger.state.disputes.items()]
     assert (first.reverted, later.reverted) == (True, False)

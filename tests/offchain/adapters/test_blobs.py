@@ -12,17 +12,20 @@ import pytest
 import zenoh
 
 from offchain.adapters.blobs import ZenohBlobs
-from offchain.adapters.session import key_expression, open_session
+from offchain.adapters.session import account_prefix, key_expression, open_session
 from offchain.interfaces import BlobUnavailable
 from offchain.storage import protocol
+from offchain.storage.ballots import ExchangedBallots
 from offchain.storage.memory import MemoryStore
 from offchain.storage.service import ReplicaService
 from optfl.certificates import check_certificate
+from optfl.keys import SigningKey
 from optfl.vectors import ChunkedVector, Shape, verify_opening
-from optfl.wire import receipt_pb2, state_pb2
+from optfl.wire import receipt_pb2, state_pb2, transaction_pb2
 from support.ports import find_free_port
-from support.replicas import endpoint_of, make_services, serving
+from support.replicas import endpoint_of, make_services, open_lawless, serving
 from support.storage import (
+    AGGREGATORS,
     CHAIN_ID,
     CLIENTS,
     OPEN,
@@ -40,6 +43,8 @@ UPDATE = make_update()
 SHAPE = UPDATE.shape
 VIEW = make_view((3, TRAINING))
 FROZEN = make_view((3, OPEN), (4, TRAINING))
+QUESTION = transaction_pb2.Ballot(chain_id=CHAIN_ID, task_id=TASK_ID, round=3)
+BALLOT = transaction_pb2.Ballot(chain_id=CHAIN_ID, task_id=TASK_ID, round=3, digest=bytes([7] * 32))
 
 
 @asynccontextmanager
@@ -195,11 +200,11 @@ def test_a_lying_replica_is_seen_through_in_puts_and_reads() -> None:
 
 async def wait_for_links(blobs: ZenohBlobs, count: int) -> None:
     """Return once `count` replicas are linked and have told the session what they answer."""
-    session = blobs._zenoh._session
+    session = blobs.transport._session
     async with asyncio.timeout(60.0):
         while len(session.info.peers_zid()) < count:  # noqa: ASYNC110  # there is no event to wait for
             await asyncio.sleep(0.01)  # Zenoh tells nobody of a new link
-        await blobs._transport.wait_for_any(REPLICA_ADDRESSES[:1])
+    await blobs._transport.wait_for_any(REPLICA_ADDRESSES[:1], "put")
 
 
 def test_an_impostor_among_the_replicas_cannot_stand_in_anothers_way() -> None:
@@ -212,7 +217,8 @@ def test_an_impostor_among_the_replicas_cannot_stand_in_anothers_way() -> None:
     async def scenario() -> None:
         services, ports = make_services(VIEW), find_ports()
         async with AsyncExitStack() as stack:
-            impostor = await stack.enter_async_context(open_session([], endpoint_of(ports[3])))
+            impostor = await asyncio.to_thread(open_lawless, "peer", listen=[endpoint_of(ports[3])])
+            stack.push_async_callback(asyncio.to_thread, impostor.close)
             for replica in REPLICA_ADDRESSES[:3]:
                 for verb in ("put", "get"):
                     impostor.declare_queryable(key_expression(CHAIN_ID, replica, verb), refuse, complete=True)
@@ -234,7 +240,7 @@ def test_a_put_waits_for_a_replica_that_starts_late() -> None:
         services, ports = make_services(VIEW), find_ports()
         async with serving_all(services[:2], ports), blobs_at(ports) as blobs:
             putting = asyncio.create_task(put(blobs))
-            await blobs._transport.wait_for_any(REPLICA_ADDRESSES[:2])
+            await blobs._transport.wait_for_any(REPLICA_ADDRESSES[:2], "put")
             async with serving(services[2], ports[2]):
                 certificate = await putting
             assert [signature.replica for signature in certificate.signatures] == [0, 1, 2]
@@ -249,7 +255,7 @@ def test_a_replica_that_comes_back_is_used_again() -> None:
         async with blobs_at([port]) as blobs:
             for _ in range(2):
                 async with serving(services[0], port):
-                    await blobs._transport.wait_for_any(REPLICA_ADDRESSES[:1])
+                    await blobs._transport.wait_for_any(REPLICA_ADDRESSES[:1], "put")
                     with pytest.raises(BlobUnavailable, match="not-stored"):
                         await blobs.get(TASK_ID, SHAPE, UPDATE.id, REPLICA_ADDRESSES[:1])
 
@@ -287,5 +293,92 @@ def test_a_read_ends_when_its_session_is_closed() -> None:
                 await reading
             released.set()
             await blobs.close()
+
+    asyncio.run(scenario())
+
+
+# Accounts that serve something themselves.
+
+
+@asynccontextmanager
+async def account_at(key: SigningKey, endpoints: Sequence[str], listen: str | None = None) -> AsyncIterator[ZenohBlobs]:
+    """What a role uses that others may ask."""
+    prefix = account_prefix(CHAIN_ID, key.address)
+    async with open_session(endpoints, listen, account=prefix) as session:
+        blobs = ZenohBlobs(session, key, FakeNode(FROZEN, address=key.address), answer_seconds=60.0)
+        try:
+            yield blobs
+        finally:
+            await blobs.close()
+
+
+def test_offers_are_read_over_links_that_either_side_opened() -> None:
+    """Two listen and name each other and themselves, as one config for all would; a third only reaches out."""
+
+    async def scenario() -> None:
+        endpoints = [endpoint_of(port) for port in find_ports(2)]
+        async with (
+            account_at(AGGREGATORS[0], endpoints, endpoints[0]) as first,
+            account_at(AGGREGATORS[1], endpoints, endpoints[1]) as second,
+            account_at(CLIENTS[0], endpoints) as client,
+        ):
+            accounts = {AGGREGATORS[0]: first, AGGREGATORS[1]: second, CLIENTS[0]: client}
+            vectors = {key: make_update(seed) for seed, key in enumerate(accounts)}
+            for key, blobs in accounts.items():
+                await blobs.offer(TASK_ID, SHAPE, vectors[key].id, vectors[key].data)
+            for reader, blobs in accounts.items():
+                for author, vector in vectors.items():
+                    if author != reader:
+                        assert await blobs.get(TASK_ID, SHAPE, vector.id, [author.address]) == vector.data
+            opening = await first.get_chunk(TASK_ID, SHAPE, vectors[CLIENTS[0]].root, 3, [CLIENTS[0].address])
+            verify_opening(SHAPE, vectors[CLIENTS[0]].root, 3, opening)
+
+    asyncio.run(scenario())
+
+
+def test_an_oversize_answer_is_turned_down_and_a_true_one_beside_it_taken() -> None:
+    """A liar that links to the reader answers in the author's name, with far too much."""
+
+    def flood(query: zenoh.Query) -> None:
+        with query:
+            for _ in range(3):
+                query.reply(query.key_expr, bytes(1 << 22))
+
+    async def scenario() -> None:
+        endpoint, author = endpoint_of(find_free_port()), AGGREGATORS[0]
+        async with AsyncExitStack() as stack:
+            liar = await asyncio.to_thread(open_lawless, "peer", connect=[endpoint])
+            stack.push_async_callback(asyncio.to_thread, liar.close)
+            for verb in ("get", "ballot"):
+                liar.declare_queryable(key_expression(CHAIN_ID, author.address, verb), flood, complete=True)
+            reader = await stack.enter_async_context(account_at(AGGREGATORS[1], [], endpoint))
+            with pytest.raises(BlobUnavailable, match="it sent 4194304 bytes where"):
+                await reader.get(TASK_ID, SHAPE, UPDATE.id, [author.address])
+            await reader.transport.wait_for_any([author.address], "ballot")
+            ballots = ExchangedBallots(reader.transport, AGGREGATORS[1].address, answer_seconds=60.0)
+            assert await ballots.collect(QUESTION, [author.address]) == []
+            offering = await stack.enter_async_context(account_at(author, [endpoint]))
+            await offering.offer(TASK_ID, SHAPE, UPDATE.id, UPDATE.data)
+            # Declarations come in order: whoever hears of the second knows the first.
+            offering.transport.serve("put", lambda request: request)
+            await reader.transport.wait_for_any([author.address], "put")
+            assert await reader.get(TASK_ID, SHAPE, UPDATE.id, [author.address]) == UPDATE.data
+
+    asyncio.run(scenario())
+
+
+def test_ballots_are_exchanged_and_unverified() -> None:
+    async def scenario() -> None:
+        endpoint = endpoint_of(find_free_port())
+        async with account_at(AGGREGATORS[0], [], endpoint) as mine, account_at(AGGREGATORS[1], [endpoint]) as yours:
+            first = ExchangedBallots(mine.transport, AGGREGATORS[0].address, answer_seconds=60.0)
+            second = ExchangedBallots(yours.transport, AGGREGATORS[1].address, answer_seconds=60.0)
+            await second.publish(BALLOT, bytes(64))
+            await mine.transport.wait_for_any([AGGREGATORS[1].address], "ballot")
+            members = [key.address for key in AGGREGATORS]  # the third is not there
+            assert await first.collect(QUESTION, members) == [(AGGREGATORS[1].address, BALLOT.digest, bytes(64))]
+            assert await second.collect(QUESTION, members) == [(AGGREGATORS[1].address, BALLOT.digest, bytes(64))]
+            other = transaction_pb2.Ballot(chain_id=CHAIN_ID, round=4)
+            assert await first.collect(other, members) == []
 
     asyncio.run(scenario())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -55,6 +57,49 @@ def test_a_view_that_does_not_exist_is_none() -> None:
         assert await gateway.get_task(7) is None
         node.views["/task"] = state_pb2.TaskView(height=10)
         assert (await gateway.get_task(7)) == state_pb2.TaskView(height=10)
+
+    run(scenario)
+
+
+def test_a_view_comes_once_and_then_its_height_until_it_changes() -> None:
+    async def scenario(node: FakeNode, gateway: Gateway) -> None:
+        asked: list[bytes] = []
+        views = {10: state_pb2.TaskView(height=10, task=state_pb2.Task(task_id=7))}
+
+        def query(path: str, data: str, **_: object) -> Any:
+            asked.append(bytes.fromhex(data))
+            value = base64.b64encode(views[node.height].SerializeToString()).decode()
+            return {"response": {"code": 0, "value": value}}
+
+        node.methods["abci_query"] = query
+        first = await gateway.get_task(7)
+        assert first == views[10]
+        first.task.escrow = 1  # what a caller does to its copy is its own business
+        node.height, views[11] = 11, state_pb2.TaskView(height=11)
+        assert await gateway.get_task(7) == state_pb2.TaskView(height=11, task=state_pb2.Task(task_id=7))
+        node.height, views[12] = 12, state_pb2.TaskView(height=12, task=state_pb2.Task(task_id=7, escrow=3))
+        assert await gateway.get_task(7) == views[12]
+        content = state_pb2.TaskView(task=state_pb2.Task(task_id=7)).SerializeToString(deterministic=True)
+        known = (7).to_bytes(8, "big") + hashlib.sha256(content).digest()
+        assert asked == [known[:8], known, known]
+
+    run(scenario)
+
+
+def test_waiting_that_is_cancelled_as_the_block_comes_is_cancelled() -> None:
+    """asyncio.wait_for of Python 3.11 returns instead: a role that was told to stop would wait for ever."""
+
+    async def scenario(node: FakeNode, gateway: Gateway) -> None:
+        for steps in range(4):
+            waiting = asyncio.create_task(gateway._wait_for_news(30))
+            await asyncio.sleep(0.01)
+            gateway._news.set()
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            was_too_late = waiting.done()
+            waiting.cancel()
+            await asyncio.wait([waiting])
+            assert waiting.cancelled() != was_too_late
 
     run(scenario)
 

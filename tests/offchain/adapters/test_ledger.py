@@ -41,7 +41,7 @@ def run(scenario: Callable[[FakeNode, CometLedger], Awaitable[None]], blocks: bo
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(module, "_INDEX_SECONDS", (0.001, 0.01))
 
 
 def test_a_transaction_is_completed_sent_and_found_in_its_block() -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from offchain.adapters.memory import MemoryBlobs, deliver_at_once
+from offchain.adapters.memory import MemoryBlobs, MemoryNetwork, deliver_at_once
 from offchain.interfaces import BlobUnavailable
 from offchain.storage import protocol
 from offchain.storage.memory import MemoryStore
-from offchain.storage.protocol import Verb
+from offchain.storage.protocol import MAX_SMALL_ANSWER_BYTES, Handle, Verb
 from offchain.storage.service import ReplicaService
 from optfl.certificates import check_certificate, sign_receipt
 from optfl.keys import SigningKey
@@ -44,24 +44,24 @@ FROZEN = make_view((3, OPEN), (4, TRAINING))
 QUORUM = 3
 
 Answer = bytes | None
-Hook = Callable[[ReplicaService, Verb, bytes], Coroutine[Any, Any, Answer]]
+Hook = Callable[[bytes, Verb, Handle, bytes], Coroutine[Any, Any, Answer]]
 
 
-async def down(service: ReplicaService, verb: Verb, request: bytes) -> Answer:
+async def down(account: bytes, verb: Verb, handle: Handle, request: bytes) -> Answer:
     return None
 
 
-async def hung(service: ReplicaService, verb: Verb, request: bytes) -> Answer:
+async def hung(account: bytes, verb: Verb, handle: Handle, request: bytes) -> Answer:
     await asyncio.Event().wait()
     return None
 
 
-async def garbled(service: ReplicaService, verb: Verb, request: bytes) -> Answer:
+async def garbled(account: bytes, verb: Verb, handle: Handle, request: bytes) -> Answer:
     return b"\x00 not msgpack"
 
 
 def lying(answer: bytes) -> Hook:
-    async def deliver(service: ReplicaService, verb: Verb, request: bytes) -> Answer:
+    async def deliver(account: bytes, verb: Verb, handle: Handle, request: bytes) -> Answer:
         return answer
 
     return deliver
@@ -75,6 +75,7 @@ class Net:
     ) -> None:
         self.node = FakeNode(VIEW)
         self.services = [ReplicaService(CHAIN_ID, replica, MemoryStore(), self.node) for replica in REPLICAS]
+        self.network = MemoryNetwork(self.services)
         self.asked: list[int] = []
         self.asked_again = asyncio.Event()
         self.hooks = dict(hooks or {})
@@ -85,7 +86,7 @@ class Net:
 
     def blobs_of(self, key: SigningKey) -> MemoryBlobs:
         return MemoryBlobs(
-            self.services,
+            self.network,
             key,
             self.ledger,
             self.deliver,
@@ -93,12 +94,14 @@ class Net:
             patience_seconds=self.patience_seconds,
         )
 
-    async def deliver(self, service: ReplicaService, verb: Verb, request: bytes) -> Answer:
-        index = REPLICA_ADDRESSES.index(service.address)
+    async def deliver(self, account: bytes, verb: Verb, handle: Handle, request: bytes) -> Answer:
+        if account not in REPLICA_ADDRESSES:
+            return await deliver_at_once(account, verb, handle, request)
+        index = REPLICA_ADDRESSES.index(account)
         if index in self.asked:
             self.asked_again.set()
         self.asked.append(index)
-        return await self.hooks.get(index, deliver_at_once)(service, verb, request)
+        return await self.hooks.get(index, deliver_at_once)(account, verb, handle, request)
 
     async def put(self) -> receipt_pb2.Certificate:
         return await self.blobs.put(make_statement(self.key, UPDATE, 3), SHAPE, UPDATE.data, QUORUM)
@@ -212,7 +215,7 @@ def test_our_own_mistakes_do_not_travel(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_bug_of_ours_is_not_taken_for_a_replicas_fault() -> None:
-    async def broken(service: ReplicaService, verb: Verb, request: bytes) -> Answer:
+    async def broken(account: bytes, verb: Verb, handle: Handle, request: bytes) -> Answer:
         raise KeyError("a bug")
 
     async def scenario() -> None:
@@ -244,8 +247,9 @@ def test_closing_ends_what_goes_on_behind_a_certified_put() -> None:
         lying(protocol.encode_vector_reply(UPDATE.data[:-2])),
         lying(protocol.encode_receipt_reply(bytes(64))),
         lying(protocol.encode_refusal(protocol.Refusal("not-stored", "no"))),
+        lying(protocol.encode_vector_reply(UPDATE.data + bytes(MAX_SMALL_ANSWER_BYTES))),
     ],
-    ids=["down", "hung", "garbled", "another-vector", "a-model", "truncated", "a-receipt", "forgot"],
+    ids=["down", "hung", "garbled", "another-vector", "a-model", "truncated", "a-receipt", "forgot", "oversize"],
 )
 def test_a_reader_goes_on_to_a_replica_that_tells_the_truth(fault: Hook) -> None:
     async def scenario() -> None:
@@ -340,6 +344,43 @@ def test_a_vector_without_replicas_is_unavailable() -> None:
     async def scenario() -> None:
         with pytest.raises(BlobUnavailable):
             await Net().blobs.get(TASK_ID, SHAPE, UPDATE.id, [])
+
+    asyncio.run(scenario())
+
+
+def test_an_oversize_answer_is_not_even_looked_at() -> None:
+    """One chunk was asked for, and the vector a thousand times over came."""
+
+    async def scenario() -> None:
+        net = Net(dict.fromkeys(range(4), lying(bytes(1 << 20))))
+        await net.store_and_freeze()
+        with pytest.raises(BlobUnavailable, match="it sent 1048576 bytes where 4224 are the most that can be right"):
+            await net.blobs.get_chunk(TASK_ID, SHAPE, UPDATE.root, 2, REPLICA_ADDRESSES)
+
+    asyncio.run(scenario())
+
+
+def test_what_an_account_offers_is_read_from_it_while_its_process_lives() -> None:
+    async def scenario() -> None:
+        net = Net()
+        author, reader = net.blobs_of(AGGREGATORS[0]), net.blobs_of(AGGREGATORS[1])
+        sources = [*REPLICA_ADDRESSES, AGGREGATORS[0].address]
+        with pytest.raises(BlobUnavailable, match="the account is down"):
+            await reader.get(TASK_ID, SHAPE, UPDATE.id, sources)
+        await author.offer(TASK_ID, SHAPE, UPDATE.id, UPDATE.data)
+        assert await reader.get(TASK_ID, SHAPE, UPDATE.id, sources) == UPDATE.data
+        verify_opening(SHAPE, UPDATE.root, 1, await reader.get_chunk(TASK_ID, SHAPE, UPDATE.root, 1, sources))
+        net.network.disconnect(AGGREGATORS[0].address)
+        with pytest.raises(BlobUnavailable):
+            await reader.get(TASK_ID, SHAPE, UPDATE.id, sources)
+
+    asyncio.run(scenario())
+
+
+def test_other_bytes_are_never_offered_under_an_id() -> None:
+    async def scenario() -> None:
+        with pytest.raises(ValueError, match="these bytes have the id"):
+            await Net().blobs.offer(TASK_ID, SHAPE, make_update(1).id, UPDATE.data)
 
     asyncio.run(scenario())
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 
 import pytest
 import zenoh
 
 from offchain.adapters.blobs import ZenohTransport
-from offchain.adapters.session import EndpointTaken, SessionError, key_expression, open_session
+from offchain.adapters.session import EndpointTaken, SessionError, account_prefix, key_expression, open_session
 from support.ports import find_free_port
-from support.replicas import endpoint_of, make_services, serving
-from support.storage import CHAIN_ID, REPLICAS, TRAINING, make_view
+from support.replicas import endpoint_of, make_services, open_lawless, serving
+from support.storage import AGGREGATORS, CHAIN_ID, REPLICAS, TRAINING, make_view
 
 
 def test_a_taken_port_is_said() -> None:
@@ -59,21 +58,15 @@ def test_any_chain_id_makes_one_key(chain_id: str) -> None:
     assert str(key).count("/") == 4
 
 
+def ask(session: zenoh.Session, replica: int) -> list[bytes]:
+    replies = session.get(
+        key_expression(CHAIN_ID, REPLICAS[replica].address, "get"), target=zenoh.QueryTarget.ALL, payload=b"?"
+    )
+    return [reply.ok.payload.to_bytes() for reply in replies if reply.ok is not None]
+
+
 def test_a_stranger_cannot_answer_in_another_replicas_name_through_an_honest_one() -> None:
     """A Zenoh client that links to a replica would have its own queries passed on to everybody linked there."""
-
-    def open_stranger(port: int) -> zenoh.Session:
-        config = zenoh.Config()
-        config.insert_json5("mode", '"client"')
-        config.insert_json5("connect/endpoints", json.dumps([endpoint_of(port)]))
-        config.insert_json5("scouting/multicast/enabled", "false")
-        return zenoh.open(config)
-
-    def ask(session: zenoh.Session, replica: int) -> list[bytes]:
-        replies = session.get(
-            key_expression(CHAIN_ID, REPLICAS[replica].address, "get"), target=zenoh.QueryTarget.ALL, payload=b"?"
-        )
-        return [reply.ok.payload.to_bytes() for reply in replies if reply.ok is not None]
 
     def steal(query: zenoh.Query) -> None:
         with query:
@@ -82,14 +75,42 @@ def test_a_stranger_cannot_answer_in_another_replicas_name_through_an_honest_one
     async def scenario() -> None:
         port = find_free_port()
         async with serving(make_services(make_view((3, TRAINING)))[0], port):
-            stranger = await asyncio.to_thread(open_stranger, port)
-            stranger.declare_queryable(key_expression(CHAIN_ID, REPLICAS[1].address, "get"), steal)
-            # The replica answers the stranger, so it has seen what the stranger declared before that.
-            assert len(await asyncio.to_thread(ask, stranger, 0)) == 1
-            async with open_session([endpoint_of(port)]) as session:
-                await ZenohTransport(session, CHAIN_ID).wait_for_any([REPLICAS[0].address])
-                assert len(await asyncio.to_thread(ask, session, 0)) == 1
-                assert await asyncio.to_thread(ask, session, 1) == []
-            await asyncio.to_thread(stranger.close)
+            stranger = await asyncio.to_thread(open_lawless, "client", connect=[endpoint_of(port)])
+            try:
+                stranger.declare_queryable(key_expression(CHAIN_ID, REPLICAS[1].address, "get"), steal)
+                # The replica answers the stranger, so it has seen what the stranger declared before that.
+                assert len(await asyncio.to_thread(ask, stranger, 0)) == 1
+                async with open_session([endpoint_of(port)]) as session:
+                    await ZenohTransport(session, CHAIN_ID, b"").wait_for_any([REPLICAS[0].address], "put")
+                    assert len(await asyncio.to_thread(ask, session, 0)) == 1
+                    assert await asyncio.to_thread(ask, session, 1) == []
+            finally:
+                await asyncio.to_thread(stranger.close)
+
+    asyncio.run(scenario())
+
+
+def test_a_stranger_cannot_ask_through_a_role_what_it_cannot_reach_itself() -> None:
+    """Roles link to many; a relay would spend their bandwidth, and open networks that are closed to the stranger."""
+
+    async def scenario() -> None:
+        inner, outer = find_free_port(), find_free_port()
+        account = account_prefix(CHAIN_ID, AGGREGATORS[0].address)
+        async with (
+            serving(make_services(make_view((3, TRAINING)))[1], inner),
+            open_session([endpoint_of(inner)], endpoint_of(outer), account=account) as role,
+        ):
+            transport = ZenohTransport(role, CHAIN_ID, AGGREGATORS[0].address)
+            transport.serve("ballot", lambda request: b"mine")
+            await transport.wait_for_any([REPLICAS[1].address], "put")
+            assert len(await asyncio.to_thread(ask, role, 1)) == 1
+            stranger = await asyncio.to_thread(open_lawless, "client", connect=[endpoint_of(outer)])
+            try:
+                own = stranger.get(key_expression(CHAIN_ID, AGGREGATORS[0].address, "ballot"), payload=b"?")
+                assert [reply.ok.payload.to_bytes() for reply in own if reply.ok is not None] == [b"mine"]
+                assert await asyncio.to_thread(ask, stranger, 1) == []
+            finally:
+                await asyncio.to_thread(stranger.close)
+                await transport.close()
 
     asyncio.run(scenario())

@@ -8,26 +8,32 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 import support.replicas
+from offchain.adapters import desks
 from offchain.adapters.blobs import ZenohBlobs
-from offchain.adapters.session import open_session
+from offchain.adapters.session import account_prefix, open_session
 from offchain.interfaces import BlobUnavailable, LedgerUnavailable
 from offchain.roles import replica as module
 from offchain.roles.replica import LedgerTaskReader, run_replica
+from offchain.storage import protocol
+from offchain.storage.disk import DiskStore
 from offchain.storage.memory import MemoryStore
 from offchain.storage.service import ReplicaService
 from offchain.storage.store import Slot
+from optfl.audits import compute_audit
 from optfl.certificates import check_certificate
 from optfl.keys import SigningKey
+from optfl.vectors import Opening, verify_opening
 from optfl.wire import state_pb2, transaction_pb2
 from support.ports import find_free_port
-from support.replicas import endpoint_of, serving
+from support.replicas import endpoint_of, make_services, serving
+from support.stepped import SteppedLedger
 from support.storage import (
     AGGREGATING,
     AGGREGATORS,
@@ -41,6 +47,8 @@ from support.storage import (
     TASK_ID,
     TRAINING,
     FakeNode,
+    make_attempt,
+    make_commitment,
     make_model,
     make_statement,
     make_update,
@@ -48,12 +56,16 @@ from support.storage import (
 )
 
 MODEL = make_model()
+ACCOUNT = account_prefix(CHAIN_ID, REPLICAS[0].address)
 VIEW = make_view((3, AGGREGATING), replicas=REPLICAS[:1])
 
 
 @asynccontextmanager
-async def blobs_at(port: int, key: SigningKey, view: state_pb2.TaskView = VIEW) -> AsyncIterator[ZenohBlobs]:
-    async with open_session([endpoint_of(port)]) as session:
+async def blobs_at(
+    ports: int | Sequence[int], key: SigningKey, view: state_pb2.TaskView = VIEW
+) -> AsyncIterator[ZenohBlobs]:
+    endpoints = [endpoint_of(port) for port in ([ports] if isinstance(ports, int) else ports)]
+    async with open_session(endpoints) as session:
         blobs = ZenohBlobs(session, key, FakeNode(view, address=key.address), answer_seconds=60.0)
         try:
             yield blobs
@@ -218,6 +230,17 @@ def test_known_tasks_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     asyncio.run(scenario())
 
 
+@pytest.fixture
+def without_upkeep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A replica that only serves."""
+
+    async def idle(*arguments: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(module, "run_upkeep", idle)
+
+
+@pytest.mark.usefixtures("without_upkeep")
 def test_a_replica_forgets_what_is_past_its_retention_and_outlives_its_nodes_outages(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -226,7 +249,7 @@ def test_a_replica_forgets_what_is_past_its_retention_and_outlives_its_nodes_out
     async def scenario() -> None:
         ledger, store, stop, port = FakeLedger(VIEW), MemoryStore(), asyncio.Event(), find_free_port()
         store.put(MODEL, Slot(TASK_ID, 3, AGGREGATORS[0].address, "model"), HEIGHT + RETENTION_BLOCKS)
-        async with open_session([], endpoint_of(port)) as session:
+        async with open_session([], endpoint_of(port), account=ACCOUNT) as session:
             running = asyncio.create_task(run_replica(ledger, REPLICAS[0], store, session, stop))  # type: ignore[arg-type]  # it submits nothing
             for height in (HEIGHT + RETENTION_BLOCKS, None):
                 await ledger.make_block(height)
@@ -241,6 +264,7 @@ def test_a_replica_forgets_what_is_past_its_retention_and_outlives_its_nodes_out
     asyncio.run(scenario())
 
 
+@pytest.mark.usefixtures("without_upkeep")
 def test_a_bug_in_the_follower_stops_the_replica() -> None:
     """Rather than letting it serve old views for ever."""
 
@@ -259,14 +283,75 @@ def test_a_bug_in_the_follower_stops_the_replica() -> None:
     asyncio.run(scenario())
 
 
+# Its duties.
+
+
+def test_a_replica_that_was_down_during_a_put_pulls_it_later_and_answers_its_audit(tmp_path: Path) -> None:
+    """Over real Zenoh, with a liar among its peers; what it pulled is on its disk and served to others."""
+
+    class Liar(ReplicaService):
+        def handle_get(self, message: bytes) -> bytes:
+            return protocol.encode_vector_reply(make_update(1).data)
+
+    update, until = make_update(), HEIGHT + RETENTION_BLOCKS + 10
+    training = make_view((3, TRAINING))
+    attempt = make_attempt(3, (CLIENTS[0], update))
+    attempt.attempt_id, attempt.aggregator, attempt.model_root = 1, AGGREGATORS[0].address, MODEL.root
+    attempt.status, attempt.evidence_height = state_pb2.ATTEMPT_STATUS_OPEN, until
+    # A beacon that draws the update: the model of this attempt is nowhere.
+    attempt.beacon = next(
+        beacon for beacon in (bytes([i]) for i in range(256)) if compute_audit(beacon, TASK_ID, 1, 3, 1, 16).blob == 0
+    )
+    frozen = make_view(
+        (3, OPEN), (4, TRAINING), attempts=[attempt], commitments={3: [make_commitment(CLIENTS[0], update, until)]}
+    )
+
+    async def scenario() -> None:
+        services = make_services(
+            training, lambda i, s: Liar(CHAIN_ID, REPLICAS[0], s._store, s._read_task) if i == 0 else s
+        )
+        ports = [find_free_port() for _ in REPLICAS]
+        endpoints = [endpoint_of(port) for port in ports]
+        async with AsyncExitStack() as stack:
+            for service, port in zip(services[:3], ports, strict=False):
+                await stack.enter_async_context(serving(service, port))
+            client = await stack.enter_async_context(blobs_at(ports, CLIENTS[0], training))
+            statement = make_statement(CLIENTS[0], update, 3)
+            await client.put(statement, update.shape, update.data, 3)
+            for service in services:
+                service._read_task = FakeNode(frozen)
+
+            ledger, store = SteppedLedger(REPLICAS[3].address, frozen), DiskStore(tmp_path)
+            stack.callback(store.close)
+            account = account_prefix(CHAIN_ID, REPLICAS[3].address)
+            session = await stack.enter_async_context(open_session(endpoints, endpoints[3], account=account))
+            stop = asyncio.Event()
+            running = asyncio.create_task(run_replica(ledger, REPLICAS[3], store, session, stop))
+            async with asyncio.timeout(60.0):
+                while not ledger.submitted:
+                    ledger.add_block(frozen)
+                    await asyncio.sleep(0.05)
+            answer = ledger.submitted[0].answer_audit.opening
+            chunk = compute_audit(attempt.beacon, TASK_ID, 1, 3, 1, update.shape.chunks).chunk
+            verify_opening(update.shape, update.root, chunk, Opening(answer.data, tuple(answer.path)))
+            assert store.get_record(update.id).retain_until == {  # type: ignore[union-attr]  # it is there
+                Slot(TASK_ID, 3, CLIENTS[0].address, "update"): until
+            }
+            assert await client.get(TASK_ID, update.shape, update.id, REPLICA_ADDRESSES[3:]) == update.data
+            stop.set()
+            await running
+
+    asyncio.run(scenario())
+
+
 # Under load.
 
 
 def test_requests_beyond_the_limit_are_dropped_and_asked_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setitem(module.WORKERS, "put", 1)
-    monkeypatch.setitem(module.MAX_WAITING, "put", 0)
+    monkeypatch.setitem(desks.WORKERS, "put", 1)
+    monkeypatch.setitem(desks.MAX_WAITING, "put", 0)
     dropped = threading.Event()
 
     class Slow(ReplicaService):
@@ -279,7 +364,7 @@ def test_requests_beyond_the_limit_are_dropped_and_asked_again(
             dropped.set()
         return True
 
-    module.log.addFilter(note_drop)
+    desks.log.addFilter(note_drop)
     view = make_view((3, TRAINING), replicas=REPLICAS[:1])
 
     async def put(blobs: ZenohBlobs, key: SigningKey, seed: int) -> None:
@@ -299,12 +384,12 @@ def test_requests_beyond_the_limit_are_dropped_and_asked_again(
     try:
         asyncio.run(scenario())
     finally:
-        module.log.removeFilter(note_drop)
+        desks.log.removeFilter(note_drop)
     assert "too many put requests at once" in caplog.text
 
 
 def test_reads_go_on_while_puts_are_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(module.WORKERS, "put", 1)
+    monkeypatch.setitem(desks.WORKERS, "put", 1)
     entered, released = threading.Event(), threading.Event()
 
     class Stuck(ReplicaService):

@@ -44,8 +44,27 @@ def test_replies_come_back_as_they_were(data: bytes, path: list[bytes]) -> None:
     assert protocol.decode_receipt_reply(protocol.encode_receipt_reply(bytes(64))) == bytes(64)
 
 
+@given(question=st.binary(min_size=1, max_size=protocol.MAX_QUESTION_BYTES))
+def test_ballots_and_questions_come_back_as_they_were(question: bytes) -> None:
+    request = protocol.BallotRequest(question)
+    assert protocol.decode_ballot_request(protocol.encode_ballot_request(request)) == request
+    assert protocol.decode_ballot_reply(protocol.encode_ballot_reply(bytes(32), bytes(64))) == (bytes(32), bytes(64))
+
+
+@pytest.mark.parametrize("question", [b"", bytes(protocol.MAX_QUESTION_BYTES + 1), "text"])
+def test_a_question_of_another_type_or_size_is_refused(question: object) -> None:
+    with pytest.raises(Malformed, match="field question must be"):
+        protocol.decode_ballot_request(msgpack.packb({"question": question}))
+
+
 @pytest.mark.parametrize(
-    "decode", [protocol.decode_receipt_reply, protocol.decode_vector_reply, protocol.decode_opening_reply]
+    "decode",
+    [
+        protocol.decode_receipt_reply,
+        protocol.decode_vector_reply,
+        protocol.decode_opening_reply,
+        protocol.decode_ballot_reply,
+    ],
 )
 def test_a_refusal_is_raised_wherever_an_answer_is_expected(decode: Any) -> None:
     with pytest.raises(Refusal) as raised:
@@ -122,6 +141,14 @@ def test_a_field_that_is_there_twice_is_refused() -> None:
 def test_what_is_not_one_flat_map_is_refused(message: bytes) -> None:
     with pytest.raises(Malformed):
         protocol.decode_get(message)
+
+
+@pytest.mark.parametrize("size", [1, 255, 256, 65535, 65536])
+def test_data_of_every_length_is_packed_as_msgpack_does(size: int) -> None:
+    data = bytes(size)
+    assert protocol.encode_vector_reply(data) == msgpack.packb({"data": data})
+    put = replace(PUT, data=data)
+    assert protocol.encode_put(put) == msgpack.packb({name: getattr(put, name) for name in protocol._PUT})
 
 
 @given(message=st.binary(max_size=300))

@@ -12,14 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offchain.storage import protocol
+from offchain.storage import service as service_module
 from offchain.storage.memory import MemoryStore
 from offchain.storage.protocol import GetRequest, PutRequest, Refusal
 from offchain.storage.service import MAX_RETENTION_FACTOR, SPARE_RETENTION_BLOCKS, SPARE_VECTORS, ReplicaService
 from offchain.storage.store import BlobStore, CorruptBlob, Slot, StoreFailed, StoreFull
 from optfl.certificates import verify_receipt
 from optfl.keys import SigningKey
+from optfl.tasks import MAX_RESTARTS
 from optfl.vectors import ChunkedVector, Shape, verify_opening
-from optfl.wire import state_pb2
+from optfl.wire import state_pb2, transaction_pb2
 from support import storage
 from support.storage import (
     AGGREGATING,
@@ -29,6 +31,7 @@ from support.storage import (
     CREATED,
     HEIGHT,
     INITIAL_MODEL,
+    MAX_ATTEMPTS,
     OPEN,
     REPLICAS,
     REQUESTER,
@@ -36,6 +39,7 @@ from support.storage import (
     STRANGER,
     TASK_ID,
     TRAINING,
+    VALIDATORS,
     FakeNode,
     make_attempt,
     make_model,
@@ -46,7 +50,7 @@ from support.storage import (
 
 UPDATE = make_update()
 MODEL = make_model()
-QUOTA = len(AGGREGATORS) + SPARE_VECTORS
+QUOTA = len(AGGREGATORS) + MAX_ATTEMPTS + MAX_RESTARTS + SPARE_VECTORS
 
 
 class Replica:
@@ -225,6 +229,26 @@ def test_only_who_the_ledger_entitles_stores_only_in_its_phase(
 
 
 @pytest.mark.parametrize(
+    ("mode", "members", "entitled", "others"),
+    [
+        (transaction_pb2.MODE_OPTIMISTIC, [], AGGREGATORS, [*VALIDATORS, STRANGER]),
+        (transaction_pb2.MODE_QUORUM, AGGREGATORS, AGGREGATORS, [*VALIDATORS, STRANGER]),
+        (transaction_pb2.MODE_PBFT, VALIDATORS, VALIDATORS, [*AGGREGATORS, STRANGER]),
+    ],
+    ids=["optimistic", "quorum", "pbft"],
+)
+def test_a_rounds_model_is_stored_by_those_who_may_submit_it(
+    mode: transaction_pb2.Mode, members: list[SigningKey], entitled: list[SigningKey], others: list[SigningKey]
+) -> None:
+    replica = Replica(make_view((3, AGGREGATING), mode=mode, members=members))
+    for key in entitled:
+        replica.put(make_put(key, MODEL, 3))
+    for key in others:
+        with refused("not-entitled"):
+            replica.put(make_put(key, MODEL, 3))
+
+
+@pytest.mark.parametrize(
     ("owner", "vector", "code"),
     [
         (AGGREGATORS[0], INITIAL_MODEL, "not-entitled"),
@@ -400,6 +424,38 @@ def test_models_are_read_at_any_time_even_without_a_node() -> None:
     replica.put(make_put(AGGREGATORS[0], MODEL, 3))
     replica.node.available = False
     assert replica.get(MODEL) == MODEL.data
+
+
+class CountingStore(MemoryStore):
+    """Counts reads."""
+
+    reads = 0
+
+    def read(self, vector_id: bytes) -> ChunkedVector:
+        self.reads += 1
+        return super().read(vector_id)
+
+
+def test_a_model_is_read_and_hashed_once_for_all_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last ones asked for are kept, within a bound, and only as long as the replica stores them at all."""
+    answer_bytes = len(protocol.encode_vector_reply(MODEL.data))
+    monkeypatch.setattr(service_module, "MAX_KEPT_BYTES", 2 * answer_bytes)
+    store = CountingStore()
+    replica = Replica(make_view((3, AGGREGATING)), store)
+    models = [MODEL, make_model(1), make_model(2)]
+    for aggregator, model in zip(AGGREGATORS, models, strict=True):
+        replica.put(make_put(aggregator, model, 3))
+    for vector in (models[0], models[0], models[1], models[0]):
+        assert replica.get(vector) == vector.data
+    assert store.reads == 2
+    replica.get(models[2])
+    replica.get(models[0])
+    assert store.reads == 3
+    replica.get(models[1])
+    assert store.reads == 4
+    store.prune(1 << 40)
+    with refused("not-stored"):
+        replica.get(models[1])
 
 
 def test_the_same_bytes_may_be_public_in_one_round_and_are_then_public() -> None:

@@ -30,5 +30,11 @@ def test_what_cannot_be_is_one_clear_line(
     assert not (tmp_path / "node").exists()
 
 
+def test_A9_a_renewal_needs_a_node_and_a_length(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["node", "renew-beacon", "--home", str(tmp_path)]) == 1
+    assert "no node in" in capsys.readouterr().err
+    assert main(["node", "renew-beacon", "--home", str(tmp_path), "--reveals", "0"]) == 2
+
+
 def test_a_port_that_is_none_is_a_usage_error(tmp_path: Path) -> None:
     assert main(["node", "init", "--home", str(tmp_path / "node"), "--rpc-port", "99999"]) == 2

@@ -71,6 +71,10 @@ class Desk:
         to = ["--key", str(self._net.key_path(name)), "--node", self._net.nodes[0].rpc_url]
         assert main(["tx", "register-role", "--role", role, "--stake", str(stake), *to]) == 0
 
+    def join(self, name: str, task: int) -> None:
+        to = ["--key", str(self._net.key_path(name)), "--node", self._net.nodes[0].rpc_url]
+        assert main(["tx", "join-task", "--task", str(task), *to]) == 0
+
     def start_replica(self, group: ProcessGroup) -> None:
         config = self.folder / "replica.toml"
         config.write_text(f'{self.account("grace")}listen = "tcp/127.0.0.1:{self._port}"\nstore = "store"\n')
@@ -98,7 +102,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 
 def test_from_a_replica_that_is_down_to_the_model(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     config = ["--config", str(desk.task)]
-    code, out, error = run(capsys, "create", *config)
+    code, out, error = run(capsys, "create", "--no-wait", *config)
     assert (code, out) == (1, "task 1: created, with an escrow of 50003\n")
     assert "error: task 1 is not started yet: 0 of 1 replicas signed for" in error
     assert f"Then run `optfl task start 1 --config {desk.task}`, or get the escrow back" in error
@@ -111,6 +115,11 @@ def test_from_a_replica_that_is_down_to_the_model(desk: Desk, capsys: pytest.Cap
             f"error: {desk.task} makes another first model than task 1 was created with; restore it",
         )
         desk.write_task()
+        code, _, error = run(capsys, "start", "1", "--no-wait", *config)
+        assert code == 1
+        assert "TooFewParticipants: nobody eligible has joined" in error
+        desk.join("erin", 1)
+        capsys.readouterr()
         assert run(capsys, "start", "1", *config) == (0, "task 1: started\n", "")
         assert run(capsys, "start", "1", *config)[2] == "error: task 1 does not wait for its start"
         output = desk.folder / "model.npy"

@@ -1,0 +1,103 @@
+"""Decide demands: a blob is held, or missing; then who waited for it gets its time back (A4, red team I1 and I2)."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from abci_app.state import State
+from abci_app.state.demands import burn_bond, is_undecided, return_bond
+from abci_app.state.keyspace import attempt_key, round_key, task_key
+from abci_app.state.rounds import (
+    get_base_attempt,
+    is_window_over,
+    prolong_window,
+    restart_clock,
+    restart_turn,
+    strike_update,
+)
+from abci_app.transitions.call import BlockContext, Voiding
+from optfl.tasks import MODEL_BLOB
+from optfl.wire import state_pb2
+
+HELD, MISSING, OPEN = (
+    state_pb2.DEMAND_STATUS_HELD,
+    state_pb2.DEMAND_STATUS_MISSING,
+    state_pb2.DEMAND_STATUS_OPEN,
+)
+
+
+def process_demands(state: State, block: BlockContext) -> None:
+    """The demands of a turn or of an attempt are concluded together, in the block that decides the last open one."""
+    found = list(state.demands.items())
+    for _, group in groupby(found, key=lambda item: item[0][:-4]):  # all but the blob
+        demands = dict(group)
+        was_open = _is_any_open(demands)
+        for key, demand in demands.items():
+            if is_undecided(demand):
+                _decide(state, block, demand)
+                state.demands.put(key, demand)
+        if was_open and not _is_any_open(demands):
+            _conclude(state, block, list(demands.values()))
+
+
+def _is_any_open(demands: dict[bytes, state_pb2.Demand]) -> bool:
+    return any(demand.status == OPEN for demand in demands.values())
+
+
+def _decide(state: State, block: BlockContext, demand: state_pb2.Demand) -> None:
+    """More than 1/3 of voting power serve it, so somebody honest does: held. What over 2/3 serve cost its bond.
+
+    Holders count with the power that they have now: stake cannot be moved on to attest twice.
+    """
+    holders = {holder.operator for holder in demand.holders}
+    validators = [v for _, v in state.validators.items()]
+    total = sum(v.power for v in validators)
+    held = sum(v.power for v in validators if v.operator in holders)
+    is_over = is_window_over(state, demand.open_height, demand.deadline_height, block.height)
+    if demand.status == OPEN and (is_over or 3 * held > total):
+        demand.status = HELD if 3 * held > total else MISSING
+        name = state_pb2.DemandStatus.Name(demand.status).removeprefix("DEMAND_STATUS_").lower()
+        state.emit(f"blob_{name}", task=demand.task_id, round=demand.round, attempt=demand.attempt_id, blob=demand.blob)
+        if demand.status == HELD and demand.blob == MODEL_BLOB:
+            _restart_builder(state, block, demand)
+    if 3 * held > 2 * total:
+        burn_bond(state, demand)  # it was there for everybody
+    elif is_over:
+        return_bond(state, demand)
+
+
+def _restart_builder(state: State, block: BlockContext, demand: state_pb2.Demand) -> None:
+    """Whoever builds on a model that could not be had gets its time again: once, for a model is demanded once."""
+    task = state.tasks[task_key(demand.task_id)]
+    head = state.rounds[round_key(task.task_id, task.head_round)]
+    base = get_base_attempt(state, head)
+    is_waiting = head.status == state_pb2.ROUND_STATUS_AGGREGATING
+    if is_waiting and base is not None and base.attempt_id == demand.attempt_id:
+        restart_clock(state, task, head, block.height)
+
+
+def _conclude(state: State, block: BlockContext, demands: list[state_pb2.Demand]) -> None:
+    task = state.tasks[task_key(demands[0].task_id)]
+    current = state.rounds[round_key(task.task_id, demands[0].round)]
+    missing = {demand.blob for demand in demands if demand.status == MISSING}
+    if demands[0].attempt_id != 0:
+        _conclude_attempt(state, block, task, current, missing)
+    elif current.status == state_pb2.ROUND_STATUS_AGGREGATING:  # else it was submitted meanwhile: it could be done
+        for index in sorted(missing):
+            strike_update(state, current, index)
+        restart_turn(state, task, current, block.height, block.beacon)
+
+
+def _conclude_attempt(
+    state: State, block: BlockContext, task: state_pb2.Task, current: state_pb2.Round, missing: set[int]
+) -> None:
+    """What nobody can open, nobody can prove wrong: it must not settle (I2)."""
+    if not missing:
+        prolong_window(state, task, current, block.height)
+        return
+    for index in sorted(missing - {MODEL_BLOB}):
+        strike_update(state, current, index)
+    attempt = state.attempts[attempt_key(task.task_id, current.attempt_id)]
+    # Its author could have kept the model; of an update, others' replicas may have been the last to hold it.
+    is_model = MODEL_BLOB in missing
+    block.voidings.append(Voiding(attempt, "model" if is_model else "update", silent=is_model))

@@ -1,0 +1,63 @@
+"""AnswerDemand: a validator holds demanded blobs, and serves them under its own address from now on (A4)."""
+
+from __future__ import annotations
+
+from abci_app.state import State
+from abci_app.state.demands import is_undecided
+from abci_app.state.keyspace import demand_key, round_key
+from abci_app.transitions.call import Call
+from abci_app.transitions.fields import check_task, validate_blobs
+from optfl import errors
+from optfl.tasks import MODEL_BLOB
+from optfl.wire import state_pb2, transaction_pb2
+
+
+def validate(message: transaction_pb2.AnswerDemand) -> None:
+    validate_blobs(message)
+
+
+def check(state: State, call: Call, message: transaction_pb2.AnswerDemand) -> dict[bytes, state_pb2.Demand]:
+    """Return the demands that this answers, by key: those of the blobs named that are undecided, and new to the sender.
+
+    One that was decided meanwhile must not keep the others out.
+    """
+    task = check_task(state, message.task_id)
+    validator = state.validators.get(call.sender)
+    if validator is None or validator.power == 0:
+        raise errors.NotVoter("only validators with voting power answer demands")
+    current = state.rounds.get(round_key(task.task_id, message.round))
+    turn = 0 if current is None else current.turn
+    undecided = {}
+    for blob in (*message.inputs, *([MODEL_BLOB] if message.model else [])):
+        key = demand_key(task.task_id, message.round, message.parent_attempt, message.attempt_id, turn, blob)
+        demand = state.demands.get(key)
+        if demand is not None and is_undecided(demand):
+            undecided[key] = demand
+    if not undecided:
+        raise errors.UnknownDemand("nobody demands these blobs, or it is decided what becomes of them")
+    answered = {key: demand for key, demand in undecided.items() if not _is_holder(demand, call.sender)}
+    if not answered:
+        raise errors.AlreadyAnswered("this account serves these blobs already")
+    return answered
+
+
+def _is_holder(demand: state_pb2.Demand, operator: bytes) -> bool:
+    return any(holder.operator == operator for holder in demand.holders)
+
+
+def apply(
+    state: State, call: Call, message: transaction_pb2.AnswerDemand, found: dict[bytes, state_pb2.Demand]
+) -> None:
+    for key, demand in found.items():
+        operators = sorted([*(holder.operator for holder in demand.holders), call.sender])
+        del demand.holders[:]
+        demand.holders.extend(state_pb2.Holder(operator=operator) for operator in operators)
+        state.demands.put(key, demand)
+    state.emit(
+        "demand_answered",
+        task=message.task_id,
+        round=message.round,
+        attempt=message.attempt_id,
+        operator=call.sender,
+        blobs=len(found),
+    )

@@ -1,0 +1,224 @@
+"""Modes `quorum` and `pbft`: every member computes the round's model, and enough equal signatures make it.
+
+seed 002's validity proof: f+1 equal ones of 2f+1 aggregators, at least one of them honest; or more than two thirds of
+the voting power. Each member signs one root for one question. Whoever sees enough equal ones stores the model and
+submits them; members leave that to one another in turn, which only saves fees.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+
+from offchain.interfaces import Blobs, Ledger, SignedDigest
+from offchain.roles.computing import CannotCompute, Compute, ModelComputer
+from offchain.roles.fetching import Demander, VectorsMissing, fetch_round, get_update_roots
+from offchain.roles.keeping import KeptVectors
+from offchain.roles.membership import ROLE
+from offchain.roles.signing import Signer
+from offchain.roles.views import get_head, store, submit
+from offchain.roles.watching import Cost
+from optfl import tasks
+from optfl.ballots import verify_ballot
+from optfl.vectors import ChunkedVector
+from optfl.wire import state_pb2, transaction_pb2
+
+log = logging.getLogger(__name__)
+
+Question = tuple[int, int, int, int]  # round, parent attempt, turn, restarts
+
+
+class Certifier:
+    """One member's part in the rounds of a task."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        blobs: Blobs,
+        signer: Signer,
+        computer: ModelComputer,
+        compute: Compute,
+        kept: KeptVectors | None = None,
+        *,
+        cost: Cost | None = None,
+    ) -> None:
+        self._ledger = ledger
+        self._blobs = blobs
+        self._signer = signer
+        self._computer = computer
+        self._compute = compute
+        self._kept = kept or KeptVectors(blobs)
+        self._demander = Demander(ledger)
+        self._model: tuple[Question, ChunkedVector] | None = None
+        self._complete: tuple[Question, int] | None = None  # since which height enough signatures are here
+        self._seen: dict[bytes, SignedDigest] = {}  # by member, of the question of `_model`
+        self._reported: set[bytes] = set()
+        self._cost = cost or Cost()
+
+    async def act(self, view: state_pb2.TaskView) -> None:
+        """Sign our model of the round that waits for one, collect the others' signatures, submit what is enough.
+
+        Raises BlobUnavailable, LedgerUnavailable, JournalError.
+        """
+        current = get_head(view)
+        if current is None or current.status != state_pb2.ROUND_STATUS_AGGREGATING:
+            return
+        if view.task.status != state_pb2.TASK_STATUS_RUNNING or self._signer.ballots is None:
+            return
+        if self._ledger.address not in {member.address for member in view.members}:
+            return
+        model = await self._get_model(view, current)
+        ballot = self._build_ballot(current)
+        if model is not None:
+            await self._publish(ballot, model.root)
+        answers = await self._signer.ballots.collect(ballot, [member.address for member in view.members])
+        valid = await self._check(view, ballot, answers)
+        if model is None:
+            return
+        agreed = [answer for answer in valid if answer.digest == model.root]
+        if not is_quorum(view, agreed):
+            return
+        question = get_question(current)
+        if self._complete is None or self._complete[0] != question:
+            self._complete = (question, view.height)
+        if view.height < self._complete[1] + compute_member_rank(view, current, self._ledger.address):
+            return  # a courtesy: another member stores and submits; if it does not, we do
+        agreed = [answer for answer in agreed if await self._may_sign(view, answer.member)]
+        if is_quorum(view, agreed):
+            await self._submit(view, current, model, agreed)
+
+    async def _get_model(self, view: state_pb2.TaskView, current: state_pb2.Round) -> ChunkedVector | None:
+        """Our model of the round, computed once. None where it cannot be computed here."""
+        question = get_question(current)
+        if self._model is not None and self._model[0] == question:
+            return self._model[1]
+        roots, weights = get_update_roots(view, current)
+        try:
+            (base,), updates = await fetch_round(self._blobs, view, [current.base_root], roots)
+        except VectorsMissing as missing:
+            await self._demander.demand_for_turn(view, current, missing.roots)
+            raise
+        parameters = view.task.parameters
+        self._cost.aggregations += 1
+        self._cost.bytes += sum(len(vector.data) for vector in (base, *updates))
+        try:
+            values = await self._compute(
+                self._computer.compute, parameters, base.values, [update.values for update in updates], weights
+            )
+        except CannotCompute as error:
+            log.warning("round %d cannot be computed here: %s", current.round, error)
+            return None
+        model = ChunkedVector(tasks.model_shape(parameters), values)
+        self._kept.keep(current.round, model)
+        self._model = (question, model)
+        self._seen.clear()
+        return model
+
+    async def _publish(self, ballot: transaction_pb2.Ballot, root: bytes) -> None:
+        """Sign the root that is journalled; ours if none is: after a crash, float arithmetic may make another."""
+        turn = f"{ballot.round}/{ballot.parent_attempt}/{ballot.turn}/{ballot.restarts}"
+        name = f"aggregate/{ballot.task_id}/{turn}"
+        journalled = self._signer.journal.get(name)
+        if journalled is None:
+            self._signer.journal.put(name, root)
+            journalled = root
+        signed = transaction_pb2.Ballot()
+        signed.CopyFrom(ballot)
+        signed.digest = self.choose_digest(journalled)
+        if self._signer.ballots is not None:
+            await self._signer.ballots.publish(signed, self._signer.sign(signed))
+
+    def choose_digest(self, root: bytes) -> bytes:
+        """What is signed. Byzantine members differ in this alone."""
+        return root
+
+    def _build_ballot(self, current: state_pb2.Round) -> transaction_pb2.Ballot:
+        """The question, without an answer."""
+        return transaction_pb2.Ballot(
+            chain_id=self._ledger.chain_id,
+            task_id=current.task_id,
+            round=current.round,
+            parent_attempt=current.parent_attempt,
+            turn=current.turn,
+            restarts=current.restarts,
+            kind=transaction_pb2.BALLOT_KIND_AGGREGATE,
+        )
+
+    async def _check(
+        self, view: state_pb2.TaskView, question: transaction_pb2.Ballot, answers: list[SignedDigest]
+    ) -> list[SignedDigest]:
+        """The answers that their members have signed. Who signed two different ones is reported."""
+        keys = {member.address: member.public_key for member in view.members}
+        valid = []
+        for answer in answers:
+            if not verify_ballot(keys.get(answer.member, b""), _answer(question, answer), answer.signature):
+                continue
+            valid.append(answer)
+            first = self._seen.setdefault(answer.member, answer)
+            if first.digest != answer.digest and answer.member not in self._reported:
+                await self._report(question, first, answer)
+        return valid
+
+    async def _may_sign(self, view: state_pb2.TaskView, member: bytes) -> bool:
+        """Whether the ledger counts the member's signature: an aggregator may be excluded, for good or for a time."""
+        if view.task.parameters.mode == transaction_pb2.MODE_PBFT:
+            return True
+        stakes = await self._ledger.get_stakes(member)
+        return any(s.role == ROLE and not s.excluded and not s.excluded_until_height for s in stakes)
+
+    async def _report(self, question: transaction_pb2.Ballot, first: SignedDigest, second: SignedDigest) -> None:
+        evidence = transaction_pb2.SubmitEquivocation(
+            member=first.member,
+            first=_answer(question, first),
+            first_signature=first.signature,
+            second=_answer(question, second),
+            second_signature=second.signature,
+        )
+        self._reported.add(first.member)
+        what = f"round {question.round}: {first.member.hex()} signed two different models; reported"
+        await submit(self._ledger, transaction_pb2.Body(submit_equivocation=evidence), what)
+
+    async def _submit(
+        self, view: state_pb2.TaskView, current: state_pb2.Round, model: ChunkedVector, agreed: list[SignedDigest]
+    ) -> None:
+        certificate = await store(self._ledger, self._blobs, view, current.round, model)
+        message = transaction_pb2.SubmitCertifiedAggregate(
+            task_id=current.task_id,
+            round=current.round,
+            parent_attempt=current.parent_attempt,
+            turn=current.turn,
+            model_root=model.root,
+            certificate=certificate,
+            signatures=[
+                transaction_pb2.BallotSignature(member=answer.member, signature=answer.signature)
+                for answer in sorted(agreed)
+            ],
+        )
+        what = f"round {current.round}: model with {len(agreed)} signatures submitted"
+        await submit(self._ledger, transaction_pb2.Body(submit_certified_aggregate=message), what)
+
+
+def get_question(current: state_pb2.Round) -> Question:
+    return current.round, current.parent_attempt, current.turn, current.restarts
+
+
+def is_quorum(view: state_pb2.TaskView, agreed: list[SignedDigest]) -> bool:
+    """Whether these members are enough to certify a model: f+1 of 2f+1, or more than 2/3 of the power."""
+    if view.task.parameters.mode == transaction_pb2.MODE_QUORUM:
+        return len(agreed) >= tasks.compute_signers_needed(len(view.members))
+    powers = {member.address: member.power for member in view.members}
+    return 3 * sum(powers[answer.member] for answer in agreed) > 2 * sum(powers.values())
+
+
+def compute_member_rank(view: state_pb2.TaskView, current: state_pb2.Round, address: bytes) -> int:
+    """Blocks that this member leaves to others before it submits: another order for each round and turn."""
+    name = b"".join(part.to_bytes(8, "big") for part in (current.task_id, current.round, current.turn))
+    order = sorted((m.address for m in view.members), key=lambda member: hashlib.sha256(name + member).digest())
+    return order.index(address)
+
+
+def _answer(question: transaction_pb2.Ballot, answer: SignedDigest) -> transaction_pb2.Ballot:
+    ballot = transaction_pb2.Ballot()
+    ballot.CopyFrom(question)
+    ballot.digest = answer.digest
+    return ballot

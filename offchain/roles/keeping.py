@@ -1,0 +1,89 @@
+"""An author's own vectors: kept until their rounds are settled, and served when they are demanded (red team I2, A4).
+
+Replicas may lose what they signed for. An author that serves it itself is never silent, and its work is not struck.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from offchain.interfaces import Blobs, Ledger
+from offchain.roles.views import TRANSIENT, watch_task
+from optfl.vectors import ChunkedVector
+from optfl.wire import state_pb2
+
+log = logging.getLogger(__name__)
+
+MAX_KEPT_BYTES = 1 << 30  # what was kept longest goes first
+
+
+class KeptVectors:
+    """What one account stored in a task and may be asked for."""
+
+    def __init__(self, blobs: Blobs, max_bytes: int = MAX_KEPT_BYTES) -> None:
+        self._blobs = blobs
+        self._max_bytes = max_bytes
+        self._kept: dict[bytes, tuple[int, ChunkedVector]] = {}  # root -> round, vector; oldest first
+        self._offered: set[bytes] = set()
+
+    def keep(self, round_number: int, vector: ChunkedVector) -> None:
+        """Keep `vector` until its round is settled."""
+        self._kept[vector.root] = (round_number, vector)
+        while sum(len(kept.data) for _, kept in self._kept.values()) > self._max_bytes and len(self._kept) > 1:
+            self._forget(next(iter(self._kept)))
+
+    async def offer_demanded(self, view: state_pb2.TaskView) -> None:
+        """Serve what the ledger demands of ours; forget what it cannot demand any more."""
+        for root in [root for root, (number, _) in self._kept.items() if number <= view.task.settled_round]:
+            self._forget(root)
+        for demand in view.demands:
+            if demand.root not in self._kept or demand.root in self._offered:
+                continue
+            _, vector = self._kept[demand.root]
+            await self._blobs.offer(view.task.task_id, vector.shape, vector.id, vector.data)
+            self._offered.add(demand.root)
+            log.warning("round %d: a vector of ours is demanded; serving it ourselves", demand.round)
+
+    def _forget(self, root: bytes) -> None:
+        del self._kept[root]
+        self._offered.discard(root)
+
+
+async def work_on_task(
+    ledger: Ledger, task_id: int, act: Callable[[state_pb2.TaskView], Awaitable[None]], kept: KeptVectors
+) -> None:
+    """Until the task ends: at each block, do what `act` finds to do, and all the while serve what is demanded.
+
+    What is transient is tried again at the next block.
+    """
+    async for view in watch_task(ledger, task_id):
+        await kept.offer_demanded(view)
+        try:
+            async with keep_and_offer(ledger, view, kept):
+                await act(view)
+        except TRANSIENT as error:
+            log.warning("%s; trying again at the next block", error)
+
+
+@asynccontextmanager
+async def keep_and_offer(ledger: Ledger, view: state_pb2.TaskView, kept: KeptVectors) -> AsyncIterator[None]:
+    """Serve what is demanded of `kept` after `view`, at each block while the body of this runs.
+
+    Work that waits for others must not make us silent.
+    """
+
+    async def offer_at_each_block() -> None:
+        async for later in watch_task(ledger, view.task.task_id, after_height=view.height):
+            await kept.offer_demanded(later)
+
+    offering = asyncio.create_task(offer_at_each_block())
+    try:
+        yield
+    finally:
+        offering.cancel()
+        await asyncio.wait([offering])
+    if not offering.cancelled():
+        offering.result()

@@ -1,0 +1,38 @@
+"""Ballots: what members of a signer set sign about a round, and how two of them contradict each other.
+
+seed 002's validity proof is f+1 equal signatures over (chain, task, round, tag, root). A vote's commitment is signed
+the same way, so that one kind of evidence serves both.
+"""
+
+from __future__ import annotations
+
+from optfl import keys
+from optfl.wire import transaction_pb2
+
+DIGEST_BYTES = 32
+
+
+def encode_ballot(ballot: transaction_pb2.Ballot) -> bytes:
+    """The bytes that are signed, in keys.BALLOT_DOMAIN."""
+    return ballot.SerializeToString(deterministic=True)
+
+
+def sign_ballot(key: keys.SigningKey, ballot: transaction_pb2.Ballot) -> bytes:
+    return key.sign(keys.BALLOT_DOMAIN, encode_ballot(ballot))
+
+
+def verify_ballot(public_key: bytes, ballot: transaction_pb2.Ballot, signature: bytes) -> bool:
+    return keys.verify(public_key, keys.BALLOT_DOMAIN, encode_ballot(ballot), signature)
+
+
+def is_equivocation(first: transaction_pb2.Ballot, second: transaction_pb2.Ballot) -> bool:
+    """Whether two ballots are about the same question and answer it differently."""
+    return first.digest != second.digest and strip_digest(first) == strip_digest(second)
+
+
+def strip_digest(ballot: transaction_pb2.Ballot) -> transaction_pb2.Ballot:
+    """The question that a ballot answers."""
+    question = transaction_pb2.Ballot()
+    question.CopyFrom(ballot)
+    question.ClearField("digest")
+    return question

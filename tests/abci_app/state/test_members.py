@@ -1,0 +1,93 @@
+"""Who signs in the modes quorum and pbft, and when there are enough of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from abci_app.state.members import get_author_role, get_members, has_enough_members, is_enough, may_sign
+from optfl.wire import state_pb2
+from optfl.wire.transaction_pb2 import MODE_PBFT, MODE_QUORUM, Unbond
+from support.ledger import (
+    AGGREGATOR,
+    AGGREGATOR_STAKE,
+    AGGREGATORS,
+    VALIDATOR,
+    VALIDATOR_STAKE,
+    VALIDATORS,
+    LedgerHarness,
+    TaskHarness,
+)
+
+
+def test_nobody_signs_in_an_optimistic_task() -> None:
+    task = TaskHarness.start()
+    assert get_members(task.ledger.state, task.task) == []
+
+
+def test_quorum_aggregators_count_one_each_whatever_their_stake() -> None:
+    task = TaskHarness.start(mode=MODE_QUORUM)
+    assert get_members(task.ledger.state, task.task) == [
+        state_pb2.Member(address=a.address, public_key=a.public_key, power=1)
+        for a in sorted(AGGREGATORS, key=lambda a: a.address)
+    ]
+    assert get_author_role(task.task) == AGGREGATOR
+
+
+def test_pbft_validators_count_their_power() -> None:
+    ledger = LedgerHarness(stakes=[VALIDATOR_STAKE, 2 * VALIDATOR_STAKE, VALIDATOR_STAKE, VALIDATOR_STAKE])
+    task = TaskHarness.start(ledger, mode=MODE_PBFT)
+    ledger.accept(VALIDATORS[3], Unbond(role=VALIDATOR, amount=VALIDATOR_STAKE))
+    assert get_members(ledger.state, task.task) == sorted(
+        (
+            state_pb2.Member(address=v.address, public_key=v.public_key, power=power)
+            for v, power in zip(VALIDATORS, (100, 200, 100), strict=False)
+        ),
+        key=lambda member: member.address,
+    )
+    assert get_author_role(task.task) == VALIDATOR
+
+
+@pytest.mark.parametrize(("members", "least"), [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3), (7, 4), (255, 128)])
+def test_quorum_needs_one_more_than_can_be_faulty(members: int, least: int) -> None:
+    """f+1 of 2f+1.  # seed 002"""
+    task = state_pb2.Task()
+    task.parameters.mode = MODE_QUORUM
+    signers = [state_pb2.Member(address=i.to_bytes(20, "big"), power=1) for i in range(members)]
+    assert is_enough(task, signers, signers[:least])
+    assert not is_enough(task, signers, signers[: least - 1])
+
+
+@pytest.mark.parametrize(
+    ("powers", "signing", "expected"),
+    [
+        ([1, 1, 1, 1], 3, True),
+        ([1, 1, 1, 1], 2, False),
+        ([1, 1, 1], 2, False),  # exactly two thirds
+        ([1, 1, 1], 3, True),
+        ([7, 1, 1, 1], 1, True),
+        ([6, 1, 1, 1], 1, False),
+        ([1], 1, True),
+        ([1], 0, False),
+        ([], 0, False),
+    ],
+)
+def test_pbft_needs_more_than_two_thirds_of_the_power(powers: list[int], signing: int, expected: bool) -> None:
+    task = state_pb2.Task()
+    task.parameters.mode = MODE_PBFT
+    members = [state_pb2.Member(address=i.to_bytes(20, "big"), power=power) for i, power in enumerate(powers)]
+    assert is_enough(task, members, members[:signing]) == expected
+
+
+def test_only_a_quorum_can_lack_members() -> None:
+    """Of three aggregators two may leave only one: two would have to sign."""
+    task = TaskHarness.start(mode=MODE_QUORUM)
+    assert has_enough_members(task.ledger.state, task.task)
+    for aggregator in AGGREGATORS[:2]:
+        task.ledger.accept(aggregator, Unbond(role=AGGREGATOR, amount=AGGREGATOR_STAKE))
+    assert not has_enough_members(task.ledger.state, task.task)
+    members = {m.address: m for m in get_members(task.ledger.state, task.task)}
+    signing = [may_sign(task.ledger.state, task.task, members[a.address]) for a in AGGREGATORS]
+    assert signing == [False, False, True]
+    other = task.task
+    other.parameters.mode = MODE_PBFT
+    assert has_enough_members(task.ledger.state, other)
