@@ -180,6 +180,11 @@ def _show_formulas(runs: Sequence[Run]) -> None:
             format_number(cost_model.compute_like_for_like_ratio(setting)),
             "–",
         ),
+        (
+            "a validator that does not watch, pbft / optimistic by vote",
+            format_number(setting.rounds / faulty),
+            format_number(_mean(found[PBFT].list_loads("voter")) / _mean(found[VOTED].list_loads("voter"))),
+        ),
         ("all nodes, pbft / optimistic by proof", "–", format_number(pbft / proven)),
         ("all nodes, pbft / optimistic by vote", "–", format_number(pbft / voted)),
     ]
@@ -189,20 +194,18 @@ def _show_formulas(runs: Sequence[Run]) -> None:
 def _show_sweep(runs: Sequence[Run], letter: str, get_size: Callable[[Run], int]) -> None:
     names = list(dict.fromkeys(run.case.name for run in runs))
     columns = ("", letter, "each aggregator", "each validator", "all nodes", "transactions", "ballots asked for")
-    rows = []
-    for run in runs:
-        rows.append(
-            (
-                run.case.name,
-                str(get_size(run)),
-                format_loads(run.list_loads("aggregator")),
-                format_number(_mean(run.list_loads("watcher") + run.list_loads("voter"))),
-                format_number(run.total),
-                str(sum(run.transactions.values())),
-                str(run.requests.get("ballot", 0)),
-            )
+    rows = [
+        (
+            run.case.name,
+            str(get_size(run)),
+            format_loads(run.list_loads("aggregator")),
+            format_number(_mean(run.list_loads("watcher") + run.list_loads("voter"))),
+            format_number(run.total),
+            str(sum(run.transactions.values())),
+            str(run.requests.get("ballot", 0)),
         )
-    rows.sort(key=lambda row: names.index(row[0]))
+        for run in sorted(runs, key=lambda run: names.index(run.case.name))
+    ]
     print_table(f"Over {letter}, R = {runs[0].case.rounds}", columns, rows)
     for name in names:
         click.echo(f"{name}: {describe_slopes([run for run in runs if run.case.name == name], letter, get_size)}")
@@ -233,7 +236,7 @@ def plot(runs: Sequence[Run]) -> None:
             row = [run for run in list_table(runs, OVER_V) if run.case.name == name]
             axes.plot([r.case.validators for r in row], [r.total / r.settled for r in row], "o-", label=name)
         axes.set(xlabel="validators", ylabel="aggregations a round, all nodes", xscale="log", yscale="log")
-        _set_ticks(axes, [run.case.validators for run in list_table(runs, OVER_V)])
+        _set_ticks(axes, [run.case.validators for run in list_table(runs, OVER_V)], (2, 5, 10, 20, 40))
         axes.legend(frameon=False)
 
     def over_n(axes) -> None:  # type: ignore[no-untyped-def]  # matplotlib's axes
@@ -242,7 +245,11 @@ def plot(runs: Sequence[Run]) -> None:
             loads = [_mean(r.list_loads("aggregator")) / r.settled for r in row]
             axes.plot([r.case.aggregators for r in row], loads, "o-", label=name)
         axes.set(xlabel="aggregators", ylabel="aggregations a round, of each", xscale="log", yscale="log")
-        _set_ticks(axes, [run.case.aggregators for run in list_table(runs, OVER_N)])
+        _set_ticks(
+            axes,
+            [run.case.aggregators for run in list_table(runs, OVER_N) if run.case.mode == "optimistic"],
+            (0.02, 0.05, 0.1, 0.2, 0.5, 1),
+        )
         axes.legend(frameon=False)
 
     if list_table(runs, OVER_V):
@@ -251,9 +258,10 @@ def plot(runs: Sequence[Run]) -> None:
         save_plot("costs_aggregators", over_n)
 
 
-def _set_ticks(axes, sizes: Sequence[int]) -> None:  # type: ignore[no-untyped-def]  # matplotlib's axes
+def _set_ticks(axes, sizes: Sequence[int], loads: Sequence[float]) -> None:  # type: ignore[no-untyped-def]
     places = sorted(set(sizes))
     axes.set_xticks(places, [str(place) for place in places])
+    axes.set_yticks(loads, [f"{load:g}" for load in loads])
     axes.minorticks_off()
 
 

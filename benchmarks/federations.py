@@ -12,7 +12,7 @@ import math
 import multiprocessing
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from itertools import chain
@@ -51,6 +51,7 @@ class Case:
     policy: str = "full"  # of the watchers
     verify_parents: bool = False  # the next aggregator watches
     adversaries: Mapping[str, str] = field(default_factory=dict)
+    expected: Mapping[str, float] = field(default_factory=dict)  # what theory says of it
     clients: int = 4  # all of them in every round
     length: int = 64
     chunk_values: int = 16
@@ -83,7 +84,7 @@ class Run:
     convicted: Sequence[str]
     aggregations: Mapping[str, float]  # by party: values computed over the model's length
     requests: Mapping[str, int]  # through storage, by verb
-    bytes: Mapping[str, int]
+    message_bytes: Mapping[str, int]
     transactions: Mapping[str, int]  # of rounds, by kind
     transaction_bytes: int
     disputes: Sequence[Dispute]
@@ -126,7 +127,7 @@ def measure(case: Case) -> Run:
     sizes: Counter[str] = Counter()
     for meter in result.meters.values():
         requests.update(meter.requests)
-        sizes.update(meter.bytes)
+        sizes.update(meter.message_bytes)
     kinds = {kind: n for kind, n in sorted(result.chain.transactions.items()) if kind not in _NOT_OF_ROUNDS}
     parties = [f"aggregator{i}" for i in range(case.aggregators)] + [f"validator{i}" for i in range(case.validators)]
     return Run(
@@ -138,7 +139,7 @@ def measure(case: Case) -> Run:
         convicted=list(report.convicted),
         aggregations={name: result.meters[name].values / case.length for name in parties},
         requests=dict(sorted(requests.items())),
-        bytes=dict(sorted(sizes.items())),
+        message_bytes=dict(sorted(sizes.items())),
         transactions=kinds,
         transaction_bytes=sum(result.chain.transaction_bytes[kind] for kind in kinds),
         disputes=find_disputes(result),
@@ -256,12 +257,8 @@ def report_all(
     plot: Callable[[Sequence[Run]], None] | None,
 ) -> None:
     """Measure, or read, and print: each line as it comes, or tables at the end."""
-    if source is None:
-        found = measure_all(cases, jobs)
-    else:
-        found = (parse_run(line) for line in source.read_text(encoding="utf-8").splitlines() if line.strip())
     runs = []
-    for run in found:
+    for run in measure_all(cases, jobs) if source is None else read_runs(source, {case.table for case in cases}):
         runs.append(run)
         if as_json:
             click.echo(run.to_json())
@@ -271,6 +268,18 @@ def report_all(
         show(runs)
     if plot is not None:
         plot(runs)
+
+
+def read_runs(source: Path, tables: Set[str]) -> Iterator[Run]:
+    """The lines that --json printed; raises UsageError."""
+    for number, line in enumerate(source.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            run = parse_run(line)
+        except (ValueError, TypeError, KeyError):
+            raise click.UsageError(f"{source}, line {number}: not a line of --json; measure again") from None
+        if run.case.table not in tables:
+            raise click.UsageError(f"{source}, line {number}: a line of {run.case.table!r}, which is not shown here")
+        yield run
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

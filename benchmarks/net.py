@@ -33,6 +33,7 @@ STAKES = {"aggregator": 20_000_000, "replica": 2_000_000, "client": 200_000}
 RUN_SECONDS = 3600.0
 _CHUNK_VALUES = 2048
 _POLL_SECONDS = 0.2
+_DECISION_MS = 100  # what four nodes need for a block, about
 
 # One thread a library: there are more processes than cores, and aggregations have their own setting.
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
@@ -82,7 +83,13 @@ def _run_plain(setting: Setting, home: Path) -> Figures:
 def _run_ledger(setting: Setting, home: Path) -> Figures:
     roles = {"aggregator": AGGREGATORS, "replica": REPLICAS, "client": setting.clients}
     names = ["requester", *(f"{role}{i}" for role, count in roles.items() for i in range(count))]
-    net = init_localnet(home / "net", nodes=NODES, accounts=dict.fromkeys(names, BALANCE))
+    net = init_localnet(
+        home / "net",
+        nodes=NODES,
+        accounts=dict.fromkeys(names, BALANCE),
+        params={"block_time_ms": setting.block_ms},
+        consensus={"timeout_commit": f"{setting.block_ms - _DECISION_MS}ms"},
+    )
     with ProcessGroup() as group, group.handle_signals():
         net.start(group)
         endpoints = tuple(f"tcp/127.0.0.1:{port}" for port in find_free_ports(REPLICAS + AGGREGATORS + NODES))

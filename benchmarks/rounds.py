@@ -22,6 +22,7 @@ from benchmarks.setting import MODES, PAPER_CLIENTS, PAPER_LENGTH, TRAININGS, Se
 from benchmarks.trace import PHASES
 from benchmarks.workload import compute_length
 from optfl_cli.errors import UserError
+from optfl_cli.localnet import BLOCK_TIME_MS
 from optfl_cli.processes import ProcessDied
 
 QUICK_CLIENTS, QUICK_LENGTH = 8, 100_000
@@ -41,6 +42,7 @@ QUICK_CLIENTS, QUICK_LENGTH = 8, 100_000
 @click.option("--watchers", default=1, show_default=True, type=click.IntRange(0, 4), help="In mode optimistic.")
 @click.option("--rule", default="fedavg()", show_default=True)
 @click.option("--processes", type=click.IntRange(1, 64), help="That play the clients.  [default: one a core]")
+@click.option("--block-ms", default=BLOCK_TIME_MS, show_default=True, type=click.IntRange(200, 60_000), help="A block.")
 @click.option("--home", type=click.Path(path_type=Path), help="Keep all runs' files in this folder.")
 def command(
     as_json: bool,
@@ -54,6 +56,7 @@ def command(
     watchers: int,
     rule: str,
     processes: int | None,
+    block_ms: int,
     home: Path | None,
 ) -> None:
     """Measure rounds of the same task in several modes, on real nodes on this machine."""
@@ -71,6 +74,7 @@ def command(
             rule=rule,
             processes=min(processes or cores, clients),
             threads=cores,
+            block_ms=block_ms,
         )
         for kind in _split(training, TRAININGS, "--training")
         for mode in _split(modes, MODES, "--modes")
@@ -126,6 +130,7 @@ def summarise(setting: Setting, runs: Sequence[Figures]) -> dict[str, Any]:
         "rounds": setting.rounds,
         "runs": len(runs),
         "client_processes": setting.processes,
+        "block_ms": setting.block_ms,
         "cores": len(os.sched_getaffinity(0)),
     }
 

@@ -29,6 +29,7 @@ class Setting:
     rule: str
     processes: int  # that play the clients
     threads: int  # of an aggregation
+    block_ms: int  # about
 
     @property
     def total_rounds(self) -> int:

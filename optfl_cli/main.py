@@ -21,6 +21,7 @@ class Entry(NamedTuple):
 
 COMMANDS: dict[str, Entry] = {
     "aggregator": Entry("optfl_cli.commands.aggregator", "Take an aggregator's turns in a task."),
+    "challenge": Entry("optfl_cli.commands.challenge", "Have the validators vote on an attempt."),
     "client": Entry("optfl_cli.commands.client", "Train on local data and commit updates."),
     "cometbft": Entry("optfl_cli.commands.cometbft", "Find or build the CometBFT that nodes need."),
     "demo": Entry("optfl_cli.commands.demo", "The main job, end to end, on this machine."),

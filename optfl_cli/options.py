@@ -27,6 +27,7 @@ Command = Callable[..., None]
 PATH = click.Path(path_type=Path)
 MAX_UINT64 = (1 << 64) - 1
 TASK_ID = click.IntRange(1, MAX_UINT64)
+ATTEMPT_ID = click.IntRange(1, (1 << 32) - 1)
 PORT = click.IntRange(1, 65535)
 HEIGHT = click.IntRange(1, (1 << 63) - 1)
 

@@ -31,7 +31,7 @@ class Outcome(enum.Enum):
 
     CONVICTED = "convicted: slashed, excluded for good, its round redone"
     LATE = "late: a small slash, an exclusion for a time, its turn passes on"
-    SLASHED = "slashed"
+    SLASHED = "slashed, once for each question, when somebody shows both"
     PAYS = "loses its bonds and fees"
     REFUSED = "refused by the ledger, for a fee"
     HARMLESS = "no effect: every model is what the rule makes of its inputs"
@@ -83,9 +83,10 @@ ADVERSARIES: dict[str, Adversary] = {
     "forgetful-replica": Adversary("replica", "signs receipts and stores nothing", Outcome.HARMLESS),
     "lying-replica": Adversary("replica", "serves bytes that are not what was asked for", Outcome.HARMLESS),
     "selective-replica": Adversary("replica", "serves every other vector", Outcome.HARMLESS),
+    "slow-replica": Adversary("replica", "answers just before whoever asked gives up", Outcome.HARMLESS),
     # validators
     "colluding-validator": Adversary("validator", "sees no lie of the bad aggregators", Outcome.HARMLESS),
-    "double-voter": Adversary("validator", "signs two votes on one question: the second is refused", Outcome.REFUSED),
+    "double-voter": Adversary("validator", "signs two votes, or two models, on one question", Outcome.SLASHED),
     "false-holder": Adversary("validator", "says that it serves what is demanded, and does not", Outcome.HARMLESS),
     "minority-voter": Adversary("validator", "votes for, and signs, a model of its own making", Outcome.HARMLESS),
     "silent-validator": Adversary("validator", "proposes blocks, and neither watches nor votes", Outcome.HARMLESS),

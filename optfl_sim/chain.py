@@ -14,7 +14,7 @@ from abci_app.app_hash import MerkleState
 from abci_app.overlay import Overlay
 from abci_app.state import State
 from abci_app.state.invariants import check_state
-from abci_app.state_machine import Block, BlockResults, Event, find_nothing
+from abci_app.state_machine import Block, BlockResults, Event, ValidatorUpdate, find_nothing
 from offchain.interfaces import LedgerUnavailable, TransactionResult
 from optfl import errors
 from optfl.beacon import HashChain
@@ -56,7 +56,8 @@ class SimulatedChain:
         self.observers: list[Callable[[int, State, Sequence[Event]], None]] = []  # called after each block
         self.transactions: Counter[str] = Counter()  # in blocks, by kind; a refused one as well
         self.transaction_bytes: Counter[str] = Counter()
-        self._proposers = [address_of(update.consensus_key) for update in updates]
+        self._proposers: list[bytes] = []
+        self._update_validators(updates)
         self._beacons = dict(beacons or {})
         self._block_seconds = block_seconds
         self._random = random.Random(seed)
@@ -125,6 +126,7 @@ class SimulatedChain:
         )
         results = ledger.apply_block(self.state, block)
         self.state = self.state.update(results.changes)
+        self._update_validators(results.validator_updates)
         self._answers.clear()
         check_state(State(self.state))
         events = tuple(event for result in results.results for event in result.events) + tuple(results.events)
@@ -138,6 +140,15 @@ class SimulatedChain:
         self._answer(txs, results)
         self._new_block.set()
         self._new_block = asyncio.Event()
+
+    def _update_validators(self, updates: Sequence[ValidatorUpdate]) -> None:
+        """Who has no power left proposes no more blocks."""
+        for update in updates:
+            address = address_of(update.consensus_key)
+            if update.power == 0:
+                self._proposers.remove(address)
+            elif address not in self._proposers:
+                self._proposers.append(address)
 
     def _answer(self, txs: Sequence[bytes], results: BlockResults) -> None:
         included = dict(zip(txs, results.results, strict=True))

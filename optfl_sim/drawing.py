@@ -13,6 +13,7 @@ from optfl_sim.federation import Scenario
 
 RULES = ("median()", "trimmed_mean(f=1)", "trimmed_mean(f=2)", "fedavg()")
 FLOAT_RULE = "float(mean)"
+TURN_BLOCKS = 30  # for f replicas that keep a reader waiting, one after the other, before the others are asked
 TOLERANCES = {"vote_epsilon": 16, "vote_theta": 64}  # in units of the last place; float sums here differ by none
 
 
@@ -51,6 +52,7 @@ def draw_scenario(seed: int, *, rounds: int = 12, mode: str | None = None, beyon
         verify_parents=draw.random() < 0.5,
         parameters={
             **(TOLERANCES if rule == FLOAT_RULE else {}),
+            "aggregation_blocks": TURN_BLOCKS,
             "rotation": draw.choice((0, 0, 1)),
             "min_safety_percent": draw.choice((0, 0, 10, 30)),
         },

@@ -60,6 +60,7 @@ from optfl_sim.chain import SimulatedChain, SimulatedLedger
 from optfl_sim.checkers import Checkers, CheckFailed, Report
 from optfl_sim.clock import run_virtually
 from optfl_sim.meters import Meter
+from optfl_sim.reporter import report_double_votes
 
 log = logging.getLogger(__name__)
 
@@ -166,7 +167,7 @@ class _Federation:
             f"{role}{i}": self._make_key(f"{role}{i}") for role, count in counts.items() for i in range(count)
         }
         self._cast = parse_cast(scenario.adversaries, scenario.sizes)
-        extra = ["requester", "sybil", *(who for who in self._cast if who.startswith("challenger"))]
+        extra = ["requester", "sybil", "reporter", *(who for who in self._cast if who.startswith("challenger"))]
         self._keys |= {name: self._make_key(name) for name in extra}
         self._beacons = [
             HashChain(self._make_key(f"validator{i}/beacon").seed, BEACON_REVEALS) for i in range(scenario.validators)
@@ -197,6 +198,7 @@ class _Federation:
         self._stores: dict[bytes, BlobStore] = {}
         self._network = MemoryNetwork()
         self._journals = {name: MemoryJournal() for name in self._keys}
+        self._slowness: dict[bytes, float] = {}  # seconds that a bad replica takes for an answer
         self._down: set[bytes] = set()  # replicas that do not answer now
         self._crashes = 0
         self._costs: dict[str, list[Cost]] = {}  # by party, one for each of its lives
@@ -237,6 +239,9 @@ class _Federation:
             for name, part in self._cast.items():
                 if name.startswith("challenger"):
                     roles.create_task(self._run_challenger(name, part, task_id))
+            if any(part.name == "double-voter" for part in self._cast.values()):
+                reporter = self._connect("reporter").ledger
+                roles.create_task(report_double_votes(reporter, self._chain.list_pending, task_id))
             if (plays := self._cast.get("requester")) is not None:
                 roles.create_task(self._run_byzantine_requester(plays, task_id))
             roles.create_task(self._start_task(task_id))
@@ -421,7 +426,7 @@ class _Federation:
             return draw.random() < scenario.loss_rate
 
         async def deliver(account: bytes, verb: Verb, handle: Handle, request: bytes) -> bytes | None:
-            await asyncio.sleep(delay())
+            await asyncio.sleep(delay() + self._slowness.get(account, 0.0))
             answer = None if account in self._down or failure() else handle(request)
             self._meters[name].count_message(verb, request, answer)
             return answer
@@ -445,6 +450,7 @@ class _Federation:
                 kind = REPLICAS[part.name]
                 store = kind.bend_store(store, part.from_round)
                 service = kind(CHAIN_ID, key, store, read_task, from_round=part.from_round)
+                self._slowness[key.address] = kind.delay_seconds
             self._stores[key.address] = store
             self._network.serve(key.address, "put", service.handle_put)
             self._network.serve(key.address, "get", service.handle_get)

@@ -23,12 +23,12 @@ class Meter:
     executions: int = 0  # of an aggregation kernel, over a whole vector or a chunk of it
     values: int = 0  # that came out of these: a whole aggregation makes as many as the model has
     requests: Counter[Verb] = field(default_factory=Counter)  # that it sent to replicas and other accounts
-    bytes: Counter[Verb] = field(default_factory=Counter)  # of these and of their answers
+    message_bytes: Counter[Verb] = field(default_factory=Counter)  # of these and of their answers
 
     def count_message(self, verb: Verb, request: bytes, answer: bytes | None) -> None:
         """A request, and its answer unless that was lost."""
         self.requests[verb] += 1
-        self.bytes[verb] += len(request) + len(answer or b"")
+        self.message_bytes[verb] += len(request) + len(answer or b"")
 
     def wrap_kernel(self, kernel: Aggregate) -> Aggregate:
         def count(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import importlib.util
 import re
 import shlex
@@ -31,6 +32,7 @@ from optfl_cli.roles import AggregatorConfig, ClientConfig, ReplicaConfig, TaskC
 
 ROOT = Path(__file__).parents[1]
 README, OPERATIONS = ROOT / "README.md", ROOT / "docs" / "operations.md"
+ECONOMICS = ROOT / "docs" / "economics.md"
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 # The config files that documents show, by the name they have there, digits and variables left out.
@@ -181,6 +183,34 @@ def test_every_parameter_is_in_its_table() -> None:
     assert {name: int(value.replace(",", "")) for name, value in rows if name in DEFAULT_PARAMS} == DEFAULT_PARAMS
     for field in transaction_pb2.TaskParameters.DESCRIPTOR.fields:
         assert f"| `{field.name}` |" in text, field.name
+
+
+# What a task says of its arithmetic, its data and its participants; all else is about tokens or time.
+NEITHER_MONEY_NOR_TIME = {
+    *("name", "rule", "length", "chunk_values", "fraction_bits", "min_updates", "max_weight"),
+    *("mode", "arithmetic", "rotation", "vote_epsilon", "vote_theta", *PARTICIPANTS),
+}
+
+
+def test_economics_has_every_parameter_of_money_or_time_with_its_default() -> None:
+    text = ECONOMICS.read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \| [^|]+ \|$", text, re.MULTILINE))
+    parameters = {field.name for field in transaction_pb2.TaskParameters.DESCRIPTOR.fields} - NEITHER_MONEY_NOR_TIME
+    assert set(rows) == parameters | set(DEFAULT_PARAMS)
+    filled = transaction_pb2.TaskParameters(min_window_blocks=77)
+    fill_defaults(filled)
+    defaults = {name: str(getattr(filled, name) or "–") for name in parameters - {"min_window_blocks"}}
+    defaults |= {name: "`min_window_blocks`" for name, value in defaults.items() if value == "77"}
+    defaults |= {"min_window_blocks": "–"} | {name: str(value) for name, value in DEFAULT_PARAMS.items()}
+    assert rows == defaults
+
+
+def test_economics_has_the_constants_of_the_code() -> None:
+    text = ECONOMICS.read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z_.]+)\.([A-Z_]+)` \| (\d+) \|", text, re.MULTILINE)
+    assert len(rows) == 8
+    for module, name, value in rows:
+        assert getattr(importlib.import_module(module), name) == int(value), name
 
 
 def make_anchor(heading: str) -> str:

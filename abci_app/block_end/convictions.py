@@ -6,6 +6,7 @@ stand, though nobody is shown to have lied: its round is redone, and at most som
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import NamedTuple
 
 from abci_app.state import State, tokens
@@ -16,8 +17,10 @@ from abci_app.state.participants import change_committed, change_open_tasks
 from abci_app.state.rounds import get_commitments, remove_round, set_attempt_status, start_turn
 from abci_app.state.safety import record_outcome
 from abci_app.transitions.call import BlockContext, Conviction, Voiding
-from optfl.tasks import authors_of, compute_inputs_hash
+from optfl.tasks import authors_of, compute_inputs_hash, compute_round_cost
 from optfl.wire import state_pb2, transaction_pb2
+
+UNREADABLE = frozenset({"model", "update"})  # why an attempt is void of which something is stored nowhere
 
 
 def process_convictions(state: State, block: BlockContext) -> None:
@@ -45,6 +48,10 @@ def process_convictions(state: State, block: BlockContext) -> None:
         record.voided_rounds = voided.get(name, 0)
         _distribute(state, record, lost.get(name, []))
         state.disputes.put(attempt_key(record.task_id, record.attempt_id), record)
+    for voiding in block.voidings:
+        name = _name(voiding.attempt)
+        if voiding.reason in UNREADABLE and name not in records and name in lost:
+            _pay_from_escrow(state, voiding, lost.pop(name))
     for attempt in _get_moot_submissions(state, block):
         _void(state, block, Voiding(attempt, "author", silent=False))
         _revert(state, block, attempt.task_id, attempt.round)
@@ -180,18 +187,38 @@ def _distribute(state: State, record: state_pb2.Conviction, lost: list[_Loss]) -
     params = state.params
     # Nobody is behind a vote that the ledger opened itself.
     record.reporter_reward = record.slashed * params.reporter_percent // 100 if record.prover else 0
-    culprits = {record.aggregator, *record.signers}
-    total = sum(loss.reward for loss in lost if loss.account not in culprits)
-    budget = min(record.slashed * params.compensation_percent // 100, total)
-    for loss in lost:
-        if loss.account in culprits:
-            continue  # what the culprit built on its own lie
-        amount = loss.reward * budget // total if total else 0
-        tokens.credit(state, loss.account, amount)
-        record.compensation += amount
-        state.emit("compensated", task=record.task_id, account=loss.account, amount=amount)
+    budget = record.slashed * params.compensation_percent // 100
+    record.compensation = _compensate(state, record.task_id, lost, {record.aggregator, *record.signers}, budget)
     if record.prover:
         tokens.credit(state, record.prover, record.reporter_reward)
         state.emit("prover_rewarded", task=record.task_id, prover=record.prover, amount=record.reporter_reward)
     record.burned = record.slashed - record.reporter_reward - record.compensation
     tokens.burn(state, record.burned)
+
+
+def _pay_from_escrow(state: State, voiding: Voiding, lost: list[_Loss]) -> None:
+    """Who chose the replicas answers for what they have lost: or its own could end rounds, for the updates (R6).
+
+    What the live rounds will cost is left; a task that cannot pay for another round opens none (`new_rounds`).
+    """
+    task = state.tasks[task_key(voiding.attempt.task_id)]
+    kept = (task.head_round - task.settled_round) * compute_round_cost(task.parameters)
+    culprits = set(authors_of(voiding.attempt)) if voiding.silent else set()
+    task.escrow -= _compensate(state, task.task_id, lost, culprits, max(task.escrow - kept, 0))
+    state.tasks.put(task_key(task.task_id), task)
+
+
+def _compensate(state: State, task_id: int, lost: list[_Loss], culprits: set[bytes], budget: int) -> int:
+    """Make losses good, in proportion where the budget does not reach; return what was paid."""
+    owed = Counter[bytes]()  # added up: an event for each loss of many rounds could outgrow what a block's results hold
+    for loss in lost:
+        if loss.account not in culprits:  # not what they built on their own lie
+            owed[loss.account] += loss.reward
+    total = owed.total()
+    paid = 0
+    for account, reward in owed.items():
+        amount = reward * min(budget, total) // total if total else 0
+        tokens.credit(state, account, amount)
+        paid += amount
+        state.emit("compensated", task=task_id, account=account, amount=amount)
+    return paid

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
 from itertools import groupby
 
 from abci_app.state import State
@@ -29,12 +31,16 @@ HELD, MISSING, OPEN = (
 def process_demands(state: State, block: BlockContext) -> None:
     """The demands of a turn or of an attempt are concluded together, in the block that decides the last open one."""
     found = list(state.demands.items())
+    # Tens of thousands of blobs can be looked for, opened in few blocks: validators are not read anew for each.
+    powers = {v.operator: v.power for _, v in state.validators.items()}
+    is_over = functools.cache(lambda opened, deadline: is_window_over(state, opened, deadline, block.height))
     for _, group in groupby(found, key=lambda item: item[0][:-4]):  # all but the blob
         demands = dict(group)
         was_open = _is_any_open(demands)
         for key, demand in demands.items():
-            if is_undecided(demand):
-                _decide(state, block, demand)
+            if not is_undecided(demand):
+                continue
+            if _decide(state, demand, block, powers, is_over=is_over(demand.open_height, demand.deadline_height)):
                 state.demands.put(key, demand)
         if was_open and not _is_any_open(demands):
             _conclude(state, block, list(demands.values()))
@@ -44,17 +50,19 @@ def _is_any_open(demands: dict[bytes, state_pb2.Demand]) -> bool:
     return any(demand.status == OPEN for demand in demands.values())
 
 
-def _decide(state: State, block: BlockContext, demand: state_pb2.Demand) -> None:
+def _decide(
+    state: State, demand: state_pb2.Demand, block: BlockContext, powers: Mapping[bytes, int], *, is_over: bool
+) -> bool:
     """More than 1/3 of voting power serve it, so somebody honest does: held. What over 2/3 serve cost its bond.
 
-    Holders count with the power that they have now: stake cannot be moved on to attest twice.
+    Holders count with the power that they have now: stake cannot be moved on to attest twice. Returns whether anything
+    was decided.
     """
-    holders = {holder.operator for holder in demand.holders}
-    validators = [v for _, v in state.validators.items()]
-    total = sum(v.power for v in validators)
-    held = sum(v.power for v in validators if v.operator in holders)
-    is_over = is_window_over(state, demand.open_height, demand.deadline_height, block.height)
-    if demand.status == OPEN and (is_over or 3 * held > total):
+    total = sum(powers.values())
+    held = sum(powers.get(holder.operator, 0) for holder in demand.holders)
+    if 3 * held <= total and not is_over:
+        return False
+    if demand.status == OPEN:
         demand.status = HELD if 3 * held > total else MISSING
         name = state_pb2.DemandStatus.Name(demand.status).removeprefix("DEMAND_STATUS_").lower()
         state.emit(f"blob_{name}", task=demand.task_id, round=demand.round, attempt=demand.attempt_id, blob=demand.blob)
@@ -64,6 +72,7 @@ def _decide(state: State, block: BlockContext, demand: state_pb2.Demand) -> None
         burn_bond(state, demand)  # it was there for everybody
     elif is_over:
         return_bond(state, demand)
+    return True
 
 
 def _restart_builder(state: State, block: BlockContext, demand: state_pb2.Demand) -> None:

@@ -7,7 +7,7 @@ from abci_app.state.keyspace import round_key, task_key
 from abci_app.state.rounds import has_open_challenge, open_round
 from abci_app.state.safety import is_safe
 from abci_app.transitions.call import BlockContext
-from optfl.tasks import MAX_LIVE_ROUNDS
+from optfl.tasks import MAX_LIVE_ROUNDS, compute_round_cost
 from optfl.wire import state_pb2
 
 
@@ -23,7 +23,11 @@ def process_new_rounds(state: State, block: BlockContext) -> None:
         if task.head_round > 0 and block.height < task.head_start_height + task.parameters.min_round_blocks:
             continue
         head = state.rounds.get(round_key(task_id, task.head_round))
-        if head is None or _is_ready(state, head):  # None: round 0, or settled already
+        if head is not None and not _is_ready(state, head):  # None: round 0, or settled already
+            continue
+        if task.escrow < (task.head_round + 1 - task.settled_round) * compute_round_cost(task.parameters):
+            _cancel(state, task)  # it paid for rounds that its replicas lost
+        else:
             open_round(state, task, block.height, block.beacon)
 
 
@@ -48,7 +52,12 @@ def _check_safety(state: State, task: state_pb2.Task, height: int) -> bool:
         state.tasks.put(task_key(task.task_id), task)
         state.emit("safety_low", task=task.task_id)
     elif height >= task.unsafe_height + task.parameters.pause_blocks:
-        task.cancelled = True
-        state.tasks.put(task_key(task.task_id), task)
-        state.emit("task_cancelled", task=task.task_id)
+        _cancel(state, task)
     return False
+
+
+def _cancel(state: State, task: state_pb2.Task) -> None:
+    """No new rounds; it ends with its open ones."""
+    task.cancelled = True
+    state.tasks.put(task_key(task.task_id), task)
+    state.emit("task_cancelled", task=task.task_id)

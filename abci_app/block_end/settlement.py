@@ -14,12 +14,18 @@ from abci_app.transitions.call import BlockContext
 from optfl.tasks import authors_of, compute_inputs_hash
 from optfl.wire import state_pb2
 
+# Of a task in one block. Hundreds can wait for one vote: settled together, what they pay would make the results of the
+# block larger than CometBFT takes (100 MiB), and every node would stop at it.
+MAX_SETTLED_ROUNDS = 4
+
 
 def process_settlements(state: State, block: BlockContext) -> None:
     for task_id in state.chain.live_tasks:
         task = state.tasks[task_key(task_id)]
         # Round r only after r-1, however short its own window: otherwise a revert could reach a settled round (R2).
-        while (current := _get_settleable(state, task, block)) is not None:
+        for _ in range(MAX_SETTLED_ROUNDS):
+            if (current := _get_settleable(state, task, block)) is None:
+                break
             _settle(state, task, current, block)
         done = task.settled_round == task.parameters.rounds
         if done or (task.cancelled and task.settled_round == task.head_round):

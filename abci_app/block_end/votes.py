@@ -30,10 +30,8 @@ def process_votes(state: State, block: BlockContext) -> None:
 def _process_challenge(
     state: State, block: BlockContext, challenge: state_pb2.Challenge, attempt: state_pb2.Attempt
 ) -> None:
-    if not challenge.seed:
-        # Drawn in the block that opens the vote, after the claimed model was fixed (V8).
-        challenge.seed = block.beacon
-        put_challenge(state, challenge)
+    if not challenge.seed and _is_seed_due(state, block, attempt):
+        _draw_seed(state, block, challenge)
     # However long the vote takes, there is somebody to convict at its end.
     role = get_author_role(state.tasks[task_key(attempt.task_id)])
     for author in authors_of(attempt):
@@ -50,6 +48,25 @@ def _process_challenge(
     ):
         task = state.tasks[task_key(attempt.task_id)]
         _close(state, block, challenge, attempt, decide(task.parameters, attempt.model_root, challenge.voters))
+
+
+def _is_seed_due(state: State, block: BlockContext, attempt: state_pb2.Attempt) -> bool:
+    """Float: somebody honest has proposed since the claimed model was fixed.
+
+    Who proposes the blocks of the model and of the challenge knows their beacons before, and could claim a model whose
+    difference from the honest one the projection does not see (V8). Roots need no projection.
+    """
+    if not _is_float(state, attempt):
+        return True
+    return is_window_over(state, attempt.submit_height, attempt.submit_height, block.height)
+
+
+def _draw_seed(state: State, block: BlockContext, challenge: state_pb2.Challenge) -> None:
+    """Nobody can vote before: the time to commit begins now."""
+    task = state.tasks[task_key(challenge.task_id)]
+    challenge.seed = block.beacon
+    challenge.commit_deadline_height = block.height + task.parameters.vote_commit_blocks
+    put_challenge(state, challenge)
 
 
 def _is_convicted(block: BlockContext, attempt: state_pb2.Attempt) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Generic, TypeVar
 
 from google.protobuf.message import Message
@@ -47,9 +49,16 @@ class Store(Generic[M]):
     def delete(self, key: bytes) -> None:
         self.changes[key] = None
 
+    @cached_property
+    def _base_keys(self) -> list[bytes]:
+        """Sorted once: a transaction that looks at one round's few keys must not pay for going through all others'."""
+        return sorted(self._base)
+
     def all_keys(self, prefix: bytes = b"") -> list[bytes]:
         """Keys with `prefix`, ascending: the order never depends on insertion."""
-        kept = [k for k in self._base if k.startswith(prefix) and k not in self.changes]
+        start = bisect_left(self._base_keys, prefix)
+        stop = bisect_right(self._base_keys, prefix, key=lambda key: key[: len(prefix)])
+        kept = [k for k in self._base_keys[start:stop] if k not in self.changes]
         written = [k for k, v in self.changes.items() if v is not None and k.startswith(prefix)]
         return sorted(kept + written)
 

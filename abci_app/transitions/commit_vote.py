@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abci_app.state import State
 from abci_app.state.challenges import put_challenge
-from abci_app.state.keyspace import attempt_key
+from abci_app.state.keyspace import attempt_key, task_key
 from abci_app.transitions.call import Call
 from abci_app.transitions.fields import check_voter, validate_digest
 from optfl import errors
@@ -24,6 +24,11 @@ def check(state: State, call: Call, message: transaction_pb2.CommitVote) -> tupl
     )
     if challenge.voters[index].commitment:
         raise errors.AlreadyVoted(f"a vote on attempt {message.attempt_id} is committed and cannot be replaced")
+    parameters = state.tasks[task_key(message.task_id)].parameters
+    if parameters.arithmetic == transaction_pb2.ARITHMETIC_FLOAT and not challenge.seed:
+        raise errors.WrongVotePhase(
+            f"the projection of the vote on attempt {message.attempt_id} is not drawn yet; await its seed"
+        )
     attempt = state.attempts[attempt_key(message.task_id, message.attempt_id)]  # kept while its challenge is live
     ballot = build_ballot(state.params.chain_id, attempt, message.commitment)
     if not verify_ballot(call.public_key, ballot, message.signature):

@@ -8,6 +8,7 @@ from abci_app.state.participants import MAX_AGGREGATORS, MAX_PARTICIPANTS
 from abci_app.transitions.call import Call
 from abci_app.transitions.fields import check_balance, validate_address, validate_root
 from optfl import errors, tasks
+from optfl.fees import compute_fee
 from optfl.rules import Rule, RuleError, parse_rule
 from optfl.transactions import MAX_TRANSACTION_BYTES
 from optfl.votes import MAX_EPSILON
@@ -16,6 +17,7 @@ from optfl.wire import state_pb2, transaction_pb2
 MAX_LIVE_TASKS = 64  # each is visited at every block's end
 MAX_NAME_BYTES = 64
 MAX_TOKENS = 1 << 62  # no sum of rewards may overflow a field of 64 bits
+VOTE_BYTES = (512, 4096)  # of a commitment and of a reveal, at most
 MAX_RETENTION_BLOCKS = (1 << 32) - 1  # what a task's record can hold
 
 # Inclusive bounds of each number. They keep every loop, key and product in the ledger small (invariant 8).
@@ -139,6 +141,13 @@ def check(state: State, call: Call, message: transaction_pb2.CreateTask) -> int:
             raise errors.InvalidTaskParameters(
                 f"{field} is {getattr(parameters, field)}; at this bandwidth a watcher needs {minimum}"
             )
+    voters = sum(validator.power > 0 for _, validator in state.validators.items())
+    fees = voters * sum(compute_fee(state.params, size) for size in VOTE_BYTES)
+    if parameters.challenge_bond < 2 * fees:
+        # Half of it goes to those who voted. For less, whoever makes a task has them all work and pay for it.
+        raise errors.InvalidTaskParameters(
+            f"challenge_bond is {parameters.challenge_bond}; half of it has to cover {voters} voters' fees, {fees}"
+        )
     retention = tasks.compute_retention_blocks(parameters, state.params.evidence_blocks)
     if retention > MAX_RETENTION_BLOCKS:
         raise errors.InvalidTaskParameters(

@@ -178,6 +178,11 @@ class Gateway:
         """Transaction results, events and validator updates of a block, as CometBFT's RPC shows them."""
         return await self.call("block_results", **_at(height))
 
+    async def get_block_end_events(self, height: int) -> list[tuple[str, dict[str, str]]]:
+        """Kind and attributes of each event of a block's end: of what was decided there."""
+        events = (await self.get_block_results(height))["finalize_block_events"] or []
+        return [(event["type"], {a["key"]: a["value"] for a in event["attributes"]}) for event in events]
+
     async def get_app_hash(self, height: int) -> bytes:
         """The app hash after block `height`: it stands in the next block's header, which must exist."""
         signed_header = (await self.call("commit", **_at(height + 1)))["signed_header"]

@@ -134,10 +134,11 @@ class ChunkAggregator(ByzantineAggregator):
 
 
 class WrongRuleAggregator(ByzantineAggregator):
-    """Aggregates by a rule that one poisoned update is enough to steer."""
+    """Aggregates by another rule: the mean, which one poisoned update is enough to steer, or else the median."""
 
     def lie(self, turn: Turn) -> Int32Vector:
-        return self.aggregate_otherwise(turn, rule="median()" if turn.parameters.rule == "fedavg()" else "fedavg()")
+        is_mean = is_float(turn.parameters) or turn.parameters.rule == "fedavg()"
+        return self.aggregate_otherwise(turn, rule="median()" if is_mean else "fedavg()")
 
 
 class DroppingAggregator(ByzantineAggregator):

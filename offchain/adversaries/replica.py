@@ -6,6 +6,7 @@ import contextlib
 
 from offchain.storage import protocol
 from offchain.storage.protocol import Malformed, Refusal
+from offchain.storage.replicated import ANSWER_SECONDS
 from offchain.storage.service import ReplicaService, TaskReader
 from offchain.storage.store import BlobStore, NotStored, Record, Slot
 from optfl.keys import SigningKey
@@ -13,7 +14,12 @@ from optfl.vectors import ChunkedVector
 
 
 class ByzantineReplica(ReplicaService):
-    """An honest replica, over a store that `bend_store` may have bent."""
+    """An honest replica, over a store that `bend_store` may have bent.
+
+    Its code does not wait: whoever runs it lets `delay_seconds` pass before each answer.
+    """
+
+    delay_seconds: float = 0.0
 
     def __init__(
         self, chain_id: str, key: SigningKey, store: BlobStore, read_task: TaskReader, *, from_round: int
@@ -53,6 +59,12 @@ class SelectiveReplica(ByzantineReplica):
         if self._has_turned and request.vector_id[0] % 2:
             return protocol.encode_refusal(Refusal("not-stored", "this replica has no such vector; ask another one"))
         return super().handle_get(message)
+
+
+class SlowReplica(ByzantineReplica):
+    """Answers, from the start on, just before whoever asked gives up."""
+
+    delay_seconds = 0.9 * ANSWER_SECONDS
 
 
 class ForgetfulReplica(ByzantineReplica):
@@ -95,4 +107,5 @@ REPLICAS: dict[str, type[ByzantineReplica]] = {
     "forgetful-replica": ForgetfulReplica,
     "lying-replica": LyingReplica,
     "selective-replica": SelectiveReplica,
+    "slow-replica": SlowReplica,
 }

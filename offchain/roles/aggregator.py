@@ -142,16 +142,17 @@ class Aggregator:
         return model
 
     def trusts_parent(self, view: state_pb2.TaskView, current: state_pb2.Round) -> bool:
-        """Whether we may build on the model before: it was not found wrong, or not judged yet with half the turn gone.
+        """Whether we build on the model before now: it was found right, or half the turn is gone.
 
-        Training does not wait for this: it happens in our turn, and before.
+        On a wrong one too, then: a vote on it may outlast our turn. Work that is void with it costs us its reward,
+        being late would cost us stake.
         """
         parent = next((a for a in view.attempts if a.attempt_id == current.parent_attempt), None)
         if self._watcher is None or parent is None or not is_next(view.task.parameters, parent, self.ledger.address):
             return True
         is_late = 2 * view.height >= current.turn_start_height + current.aggregation_deadline_height
         is_judged = self._watcher.has_judged(parent) or parent.status != state_pb2.ATTEMPT_STATUS_OPEN
-        return not self._watcher.has_doubts(parent) and (is_judged or is_late)
+        return is_late or (is_judged and not self._watcher.has_doubts(parent))
 
     def compute_model(
         self,

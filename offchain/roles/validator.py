@@ -367,8 +367,8 @@ def _keep(kept: dict[int, V], attempt_id: int, value: V) -> None:
 def compute_patience(view: state_pb2.TaskView, attempt: state_pb2.Attempt, address: bytes, since_height: int) -> int:
     """Blocks that this watcher leaves to others before it sends what it found: another order for each attempt.
 
-    The ledger does not know of it; it only saves the fees of proofs that come second. At most a third of what is left of
-    the window, however many validators there are: none of the others may be watching.
+    The ledger does not know of it; it only saves the fees of proofs that come second. At most a third of what is left
+    of the window, however many validators there are: none of the others may be watching.
     """
     rank = compute_rank(view, attempt, address)
     most = max(attempt.window_close_height - since_height, 0) // 3

@@ -42,7 +42,7 @@ class Voter:
         if own is None:
             return False
         if challenge.status == state_pb2.CHALLENGE_STATUS_COMMITTING:
-            return not own.commitment
+            return bool(challenge.seed) and not own.commitment  # without it nothing can be projected
         is_revealing = challenge.status == state_pb2.CHALLENGE_STATUS_REVEALING
         return is_revealing and bool(own.commitment) and not own.HasField("vote")
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import click
 from google.protobuf.message import Message
 
 from offchain.adapters.gateway import Gateway
+from optfl.tasks import MODEL_BLOB
 from optfl.wire import state_pb2, transaction_pb2
 from optfl_cli.display import print_fields, print_json, print_rows
 from optfl_cli.errors import UserError
@@ -127,10 +128,78 @@ def validators(config: LedgerConfig, as_json: bool) -> None:
 @node_options
 def task(task_id: int, config: LedgerConfig, as_json: bool) -> None:
     """Everything about the task TASK_ID: its rounds, attempts, convictions."""
-    view = _ask(config, lambda gateway: gateway.get_task(task_id))
-    if view is None:
-        raise UserError(f"no task {task_id}; `optfl query tasks` lists them")
-    _show(f"Task {task_id}", to_plain(view), as_json)
+    _show(f"Task {task_id}", to_plain(_get_task(config, task_id)), as_json)
+
+
+@command.command()
+@click.argument("task_id", type=TASK_ID)
+@node_options
+def challenges(task_id: int, config: LedgerConfig, as_json: bool) -> None:
+    """The votes on attempts of the task TASK_ID: how far they are, and their verdicts."""
+    view = _get_task(config, task_id)
+    plain = to_plain(view)["challenges"]
+    rows = [
+        {
+            "attempt": entry["attempt_id"],
+            "round": entry["round"],
+            "status": entry["status"],
+            "verdict": entry["verdict"] or "",
+            "opened": entry["open_height"],
+            "deadline": entry["reveal_deadline_height"] or entry["commit_deadline_height"],
+            "decided": entry["decided_height"],
+            "committed": _format_share([v["commitment"] for v in entry["voters"]]),
+            "revealed": "" if entry["decided_height"] else _format_share(["vote" in v for v in entry["voters"]]),
+            "agreed": _format_share([v["agreed"] for v in entry["voters"]]) if entry["decided_height"] else "",
+            "challengers": [bond["address"] for bond in entry["bonds"]] or "the ledger",
+        }
+        for entry in plain
+    ]
+    _show_rows("Votes", view, {"challenges": plain}, rows, as_json)
+
+
+@command.command()
+@click.argument("task_id", type=TASK_ID)
+@node_options
+def demands(task_id: int, config: LedgerConfig, as_json: bool) -> None:
+    """What nobody could read in the task TASK_ID and was demanded, and which validators have it."""
+    view = _get_task(config, task_id)
+    plain = to_plain(view)["demands"]
+    rows = [
+        {
+            "round": entry["round"],
+            "of": f"attempt {entry['attempt_id']}" if entry["attempt_id"] else f"turn {entry['turn']}",
+            "vector": "model" if entry["blob"] == MODEL_BLOB else f"update {entry['blob']}",
+            "status": entry["status"],
+            "opened": entry["open_height"],
+            "deadline": entry["deadline_height"],
+            "held by": f"{len(entry['holders'])} of {len(view.validators)} validators",
+            "root": entry["root"],
+        }
+        for entry in plain
+    ]
+    _show_rows("Demands", view, {"demands": plain}, rows, as_json)
+
+
+@command.command()
+@click.argument("task_id", type=TASK_ID)
+@node_options
+def audits(task_id: int, config: LedgerConfig, as_json: bool) -> None:
+    """Which replicas have answered the audits of the task TASK_ID's attempts on record."""
+    view = _get_task(config, task_id)
+    replicas = view.task.parameters.replicas
+    answered = {(audit.attempt_id, audit.replica) for audit in view.audits}
+    rows = [
+        {
+            "attempt": attempt.attempt_id,
+            "round": attempt.round,
+            "status": to_plain(attempt)["status"],
+            "answered": _format_share([(attempt.attempt_id, i) in answered for i in range(len(replicas))]),
+            "missing": [r.hex() for i, r in enumerate(replicas) if (attempt.attempt_id, i) not in answered],
+        }
+        for attempt in view.attempts
+        if attempt.aggregator
+    ]
+    _show_rows("Audits", view, {"audits": rows}, rows, as_json)
 
 
 @command.command()
@@ -229,6 +298,13 @@ def store(name: str, key: str | None, prove: bool, height: int | None, config: L
     _show_value(name, raw_key, prove, height, config, as_json)
 
 
+def _get_task(config: LedgerConfig, task_id: int) -> state_pb2.TaskView:
+    view = _ask(config, lambda gateway: gateway.get_task(task_id))
+    if view is None:
+        raise UserError(f"no task {task_id}; `optfl query tasks` lists them")
+    return view
+
+
 def _ask(config: LedgerConfig, question: Callable[[Gateway], Awaitable[T]]) -> T:
     async def ask() -> T:
         async with Gateway(config.node) as gateway:
@@ -257,6 +333,18 @@ def _show_value(name: str, key: bytes, prove: bool, height: int | None, config: 
 
 def _show(title: str, fields: Plain, as_json: bool) -> None:
     print_json(fields) if as_json else print_fields(title, fields)
+
+
+def _show_rows(title: str, view: state_pb2.TaskView, plain: Plain, rows: Sequence[Plain], as_json: bool) -> None:
+    """What concerns one task: `plain` for programs, `rows` for people."""
+    if as_json:
+        print_json({"height": view.height, **plain})
+    else:
+        print_rows(f"{title} of task {view.task.task_id} at height {view.height}", rows)
+
+
+def _format_share(parts: Sequence[object]) -> str:
+    return f"{sum(map(bool, parts))} of {len(parts)}"
 
 
 def _show_lists(answer: Plain, as_json: bool) -> None:

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 import click
 
+from optfl_cli.demo.history import count
 from optfl_cli.display import print_rows
 from optfl_cli.errors import UserError
 from optfl_sim.adversaries import ADVERSARIES, CastError, find_broken_assumptions, parse_arguments, parse_cast
 from optfl_sim.checkers import Report
-from optfl_sim.drawing import draw_scenario
+from optfl_sim.drawing import TURN_BLOCKS, draw_scenario
 from optfl_sim.federation import MODES, Result, Scenario, run_and_report
 
 Plain = dict[str, Any]
@@ -123,6 +124,7 @@ def _make_scenarios(
         clients_per_round=8,
         rule="trimmed_mean(f=1)",
         mode=mode or MODES[0],
+        parameters={"aggregation_blocks": TURN_BLOCKS},
         mean_seconds_between_crashes=1000.0,
         mean_seconds_down=2.0,
         max_seconds_down=4.0,
@@ -195,9 +197,9 @@ def _format(run: Run, plain: Plain) -> str:
 
 def _count(report: Report) -> str:
     return (
-        f"{report.rounds} rounds, {report.lies} of {report.attempts} attempts wrong, "
+        f"{count(report.rounds, 'round')}, {report.lies} of {count(report.attempts, 'attempt')} wrong, "
         f"{len(report.convicted)} convicted, {len(report.excluded)} excluded for a time, "
-        f"{report.rounds_during_disputes} rounds begun during disputes, "
+        f"{count(report.rounds_during_disputes, 'round')} begun during disputes, "
         f"honest loss {report.honest_loss}"
     )
 
@@ -227,9 +229,9 @@ def _summarise(done: Sequence[Plain], seconds: float) -> Plain:
 
 def _format_summary(summary: Plain) -> str:
     return (
-        f"{summary['runs']} runs, {summary['rounds']} rounds settled, {summary['adversaries']} adversaries: "
-        f"{summary['lies']} of {summary['attempts']} attempts were wrong, {summary['convicted']} parties convicted, "
-        f"{summary['excluded_for_a_time']} excluded for a time; honest loss {summary['honest_loss']}; "
-        f"{summary['outside_assumptions']} runs outside the assumptions; {summary['failed']} failed; "
-        f"{summary['seconds']} s"
+        f"{count(summary['runs'], 'run')}, {count(summary['rounds'], 'round')} settled, "
+        f"{count(summary['adversaries'], 'part')} played: {summary['lies']} of {count(summary['attempts'], 'attempt')} "
+        f"wrong, {summary['convicted']} convicted, {summary['excluded_for_a_time']} excluded for a time, "
+        f"honest loss {summary['honest_loss']}; {count(summary['outside_assumptions'], 'run')} outside the "
+        f"assumptions, {summary['failed']} failed; {summary['seconds']} s"
     )

@@ -18,7 +18,16 @@ from optfl.wire import transaction_pb2
 from optfl_cli.display import print_json
 from optfl_cli.errors import UserError
 from optfl_cli.messages import enum_names, fill_message
-from optfl_cli.options import MAX_UINT64, PATH, TASK_ID, LedgerConfig, parse_address, run_async, signing_options
+from optfl_cli.options import (
+    ATTEMPT_ID,
+    MAX_UINT64,
+    PATH,
+    TASK_ID,
+    LedgerConfig,
+    parse_address,
+    run_async,
+    signing_options,
+)
 
 _ROLES = enum_names(transaction_pb2.Role.DESCRIPTOR)
 _ROLE = click.Choice(list(_ROLES))
@@ -124,9 +133,7 @@ def join_task(task_id: int, config: LedgerConfig, key: SigningKey, as_json: bool
 
 @command.command()
 @click.option("--task", "task_id", required=True, type=TASK_ID, help="Id of the task.")
-@click.option(
-    "--attempt", "attempt_id", required=True, type=click.IntRange(1, (1 << 32) - 1), help="Id of the attempt."
-)
+@click.option("--attempt", "attempt_id", required=True, type=ATTEMPT_ID, help="Id of the attempt.")
 @signing_options
 def open_challenge(task_id: int, attempt_id: int, config: LedgerConfig, key: SigningKey, as_json: bool) -> None:
     """Have all validators recompute an open attempt and vote on it; a bond is lost if they find it right."""

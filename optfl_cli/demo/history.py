@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -33,6 +34,7 @@ class AttemptRecord:
     status: str
     status_height: int
     accuracy: float | None = None  # on held-out data, 0..1; None until it was evaluated
+    audits: int = 0  # that replicas have answered, as far as was seen
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ class History:
             news.append(HistoryEvent(task.created_height, "started", text))
         for attempt in view.attempts:
             self._observe_attempt(attempt)
+        for attempt_id, answered in Counter(audit.attempt_id for audit in view.audits).items():
+            self.attempts[attempt_id].audits = answered
         news += [event for conviction in view.convictions for event in self._observe_conviction(conviction)]
         settled_before = before.task.settled_round if before is not None else 0
         news += [self._observe_digest(digest) for digest in view.digests if digest.round > settled_before]

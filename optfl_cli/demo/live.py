@@ -78,7 +78,10 @@ class LiveView:
             status = state_pb2.TaskStatus.Name(view.task.status).removeprefix("TASK_STATUS_").lower()
             parts.append(Text(f"height {view.height}"))
             parts.append(Text(f"task {status}", style="bold green" if status == "completed" else ""))
-            parts.append(Text(f"{view.task.settled_round}/{view.task.parameters.rounds} settled"))
+            if view.task.status == state_pb2.TASK_STATUS_CREATED:
+                parts.append(Text(f"{len(view.task.joined)}/{len(view.task.parameters.aggregators)} joined"))
+            else:
+                parts.append(Text(f"{view.task.settled_round}/{view.task.parameters.rounds} settled"))
         parts.append(Text(f"{seconds // 60}:{seconds % 60:02}"))
         header = Text(no_wrap=True, overflow="ellipsis")
         for i, part in enumerate(parts):
@@ -129,6 +132,8 @@ class LiveView:
                 note.append(f"  {format_tokens(slashed)} slashed", style="red")
             if stake.excluded:
                 note.append("  excluded for good", style="bold red")
+            elif stake.excluded_until_height:
+                note.append(f"  late: excluded until {stake.excluded_until_height}", style="yellow")
             table.add_row(Text(history.name(address)), f"stake {format_tokens(stake.amount)}", note)
         return table
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import operator
 from collections import Counter
@@ -11,18 +12,25 @@ from typing import Any
 
 from offchain.adapters.gateway import Gateway
 from offchain.interfaces import LedgerUnavailable
+from optfl.transactions import decode_reveal
 from optfl.wire import state_pb2
+
+BEACON_BLOCKS = 100  # that are looked at for reveals, the last ones
 
 
 @dataclass(frozen=True)
 class NodeAnswer:
-    """One node's account of the chain. `app_hash` is after block `app_hash_height`, which is the same for all nodes."""
+    """One node's account of the chain. `app_hash` is after block `app_hash_height`, which is the same for all nodes.
+
+    `reveals` tells of the last blocks whether each began with a value of its proposer's hash chain.
+    """
 
     name: str
     app_hash_height: int
     app_hash: bytes
     task: state_pb2.TaskView
     tokens: state_pb2.TokenView
+    reveals: tuple[bool, ...] = ()
 
 
 async def ask_nodes(urls: Mapping[str, str], task_id: int) -> list[NodeAnswer]:
@@ -53,7 +61,14 @@ async def _ask_node(name: str, gateway: Gateway, task_id: int, height: int) -> N
     tokens = await gateway.query_view("/tokens", state_pb2.TokenView)
     if task is None or tokens is None:
         raise LookupError(f"{name} knows no task {task_id}")
-    return NodeAnswer(name, height, await gateway.get_app_hash(height), task, tokens)
+    last = range(max(height - BEACON_BLOCKS, 0) + 1, height + 1)
+    reveals = tuple([await _begins_with_reveal(gateway, number) for number in last])
+    return NodeAnswer(name, height, await gateway.get_app_hash(height), task, tokens, reveals)
+
+
+async def _begins_with_reveal(gateway: Gateway, height: int) -> bool:
+    transactions = (await gateway.get_block(height))["block"]["data"]["txs"] or [""]
+    return decode_reveal(base64.b64decode(transactions[0])) is not None
 
 
 def is_conserved(tokens: state_pb2.TokenView) -> bool:
@@ -86,6 +101,8 @@ def compute_outcome(answers: Sequence[NodeAnswer], names: Mapping[bytes, str]) -
         "slashed": min(sum(c.slashed for c in known) for known in convictions),
         "burned": min(answer.tokens.supply.burned for answer in answers),
         "settled_by": _count_settled(views, names),
+        "beacon_blocks": min(len(answer.reveals) for answer in answers),
+        "beacon_reveals": min(sum(answer.reveals) for answer in answers),
         "tokens_conserved": _are_conserved([answer.tokens for answer in answers]),
         "app_hash_agreement": _is_app_hash_agreed(answers),
         "state_agreement": len({_summarise(view) for view in views}) == 1,

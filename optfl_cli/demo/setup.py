@@ -106,7 +106,7 @@ def _processes(plan: Plan, endpoints: Sequence[str]) -> dict[str, Callable[..., 
 
 def compute_stake(plan: Plan) -> int:
     """An aggregator's: more than the task of `plan` requires of it, since each missed turn takes a little."""
-    sizes = {name: value for name, value in _parameters(plan).items() if isinstance(value, int)}
+    sizes: dict[str, Any] = {name: value for name, value in _parameters(plan).items() if isinstance(value, int)}
     parameters = transaction_pb2.TaskParameters(**sizes)
     tasks.fill_defaults(parameters)
     return max(STAKES["aggregator"], tasks.compute_required_stake(parameters) * 6 // 5)

@@ -175,6 +175,14 @@ def _is_redone(outcome: Mapping[str, Any]) -> bool:
     return bool(outcome["rollbacks"] >= 1 and outcome["redone_from_same_updates"])
 
 
+def count_audits(history: History) -> tuple[int, int]:
+    """How many audits replicas answered of the settled models whose submission was seen, and how many there were."""
+    if history.view is None:
+        return 0, 0
+    settled = [a for a in history.attempts.values() if a.status == "settled" and a.submit_height]
+    return sum(a.audits for a in settled), len(settled) * len(history.view.task.parameters.replicas)
+
+
 def compute_payments(history: History) -> list[Payment]:
     """Every account with a role, and any other whose tokens have changed; by role, then by name."""
     if history.view is None or history.tokens is None or history.first_tokens is None:

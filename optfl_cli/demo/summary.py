@@ -19,6 +19,7 @@ from optfl_cli.demo.story import (
     Payment,
     compute_burned,
     compute_payments,
+    count_audits,
     get_milestones,
     list_checks,
     tell_story,
@@ -38,6 +39,7 @@ def build_summary(history: History, outcome: Mapping[str, Any], plan: Plan) -> R
         Text(),
         Text("What holds, by the nodes' own answers", style="bold"),
         _build_checks(checks),
+        _build_duties(history, outcome),
     )
 
 
@@ -60,7 +62,7 @@ def _build_milestones(history: History) -> Text:
 
 def _build_payments(payments: Iterable[Payment], burned: int) -> Table:
     """A line for each account that stands out, one for all others of its role."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     table.add_column("who")
     table.add_column("change", justify="right")
     table.add_column("stake", justify="right")
@@ -114,6 +116,14 @@ def _build_checks(checks: list[Check]) -> Table:
     for left, right in zip_longest(marked[:half], marked[half:], fillvalue=Text()):
         table.add_row(left, right)
     return table
+
+
+def _build_duties(history: History, outcome: Mapping[str, Any]) -> Text:
+    """What replicas and proposers are paid for; whoever does not do it goes without, so it is no check."""
+    answered, audits = count_audits(history)
+    text = f"{answered} of {audits} audits answered"
+    text += f" · beacon revealed in {outcome['beacon_reveals']} of the last {count(outcome['beacon_blocks'], 'block')}"
+    return Text(text, style="dim")
 
 
 def _mark(check: Check) -> Text:

@@ -16,7 +16,7 @@ from benchmarks.meters import AGGREGATION, BYTES
 from benchmarks.setting import Setting
 from benchmarks.trace import Span
 
-SETTING = Setting("optimistic", 2, 10, 2, 1, "none", "fedavg()", 1, 1)
+SETTING = Setting("optimistic", 2, 10, 2, 1, "none", "fedavg()", 1, 1, 300)
 
 
 def span(phase: str, what: str, start: float, end: float, number: int = 0, size: int = 0, who: str = "a") -> Span:

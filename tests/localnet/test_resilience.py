@@ -34,6 +34,7 @@ def test_a_replica_and_a_node_die_and_come_back(tmp_path: Path) -> None:
         lost.start_app(federation.group, address)
         federation.group.wait_ready(lost.app_name)
         lost.start_cometbft(federation.group, address, find_cometbft())
+        federation.group.wait_ready(lost.cometbft_name)  # a role ends if its node is not there at its start
         federation.start_role("replica3")
         federation.run_until(has_ended)
         federation.run_until(has_ended, node=3)

@@ -70,10 +70,11 @@ def test_I1_colluding_validators_up_to_a_third_change_nothing(guarded: bool, mon
     assert (task.round(1).committed, task.round(1).restarts) == ((4, 1) if guarded else (5, 1))
 
 
-def decide_by_anyone(state: Any, block: Any, found: state_pb2.Demand) -> None:
+def decide_by_anyone(state: Any, found: state_pb2.Demand, *_: Any, **__: Any) -> bool:
     if found.holders:
         found.status = state_pb2.DEMAND_STATUS_HELD
         demands.return_bond(state, found)
+    return bool(found.holders)
 
 
 def test_I1_an_honest_update_is_demanded_away(guarded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,10 +91,11 @@ def test_I1_an_honest_update_is_demanded_away(guarded: bool, monkeypatch: pytest
     assert task.ledger.balance(due) == before - 1000 - (500 if guarded else 0), "and it costs the bond"
 
 
-def decide_without_holders(state: Any, block: Any, found: state_pb2.Demand) -> None:
+def decide_without_holders(state: Any, found: state_pb2.Demand, *_: Any, **__: Any) -> bool:
     if found.holders:
         found.status = state_pb2.DEMAND_STATUS_MISSING
         demands.return_bond(state, found)
+    return bool(found.holders)
 
 
 def test_I2_a_lie_that_nobody_can_open(guarded: bool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from abci_app.transitions.call import BlockContext
 from optfl import errors, fraud, tasks
 from optfl.wire import state_pb2
 from optfl.wire.transaction_pb2 import CancelTask, JoinTask
+from support.demands import demand
 from support.ledger import (
     AGGREGATOR,
     AGGREGATOR_STAKE,
@@ -181,6 +182,20 @@ def test_R6_a_requester_takes_the_updates_and_cancels(guarded: bool, monkeypatch
     task.ledger.blocks(12)
     paid = [task.ledger.balance(client) - b for client, b in zip(CLIENTS, before, strict=True)]
     assert paid == ([100] * 5 if guarded else [0] * 5)
+
+
+def test_R6_a_requester_makes_its_own_models_unreadable(guarded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The requester's own replicas and aggregator: when the clients of three rounds have committed, and their updates
+    were read, the first model is gone. That costs one per cent of a stake; does it leave the clients unpaid?"""
+    if not guarded:  # nobody makes it good
+        monkeypatch.setattr(convictions, "_pay_from_escrow", lambda *_: None)
+    task = pipeline(set(), 3, min_window_blocks=20, demand_blocks=5)
+    before = [task.ledger.balance(client) for client in CLIENTS]
+    task.ledger.accept(STRANGER, demand(task, 1, attempt_id=1, model=True))
+    task.ledger.blocks(6)
+    assert task.task.head_round == 1
+    paid = [task.ledger.balance(client) - b for client, b in zip(CLIENTS, before, strict=True)]
+    assert paid == ([200] * 5 if guarded else [0] * 5)  # of rounds 2 and 3; those of round 1 are in its next attempt
 
 
 def _end_at_once(state: State, call: Any, message: CancelTask, found: state_pb2.Task) -> None:

@@ -163,6 +163,23 @@ def test_a_challenge_that_fails_pays_the_voters_and_no_training_waits_for_it() -
     assert all(serial.report.gains[f"validator{i}"] > quiet.report.gains[f"validator{i}"] for i in range(4))
 
 
+def test_two_votes_on_one_question_are_slashed_when_somebody_shows_both() -> None:
+    """Half of the stake for each question; the ledger counts the first of the two votes."""
+    result = play({"challenger1": "serial-challenges@2", "validator1": "double-voter"})
+    check_nobody_is_hurt(result)
+    assert result.report.slashed == ("validator1",)
+    assert result.report.events["member_equivocated"] >= 1
+    assert result.report.gains["reporter"] > 0
+
+
+def test_a_minority_vote_costs_the_round_s_pay_and_no_stake() -> None:
+    result = play({"challenger1": "serial-challenges@2", "validator1": "minority-voter"})
+    check_nobody_is_hurt(result)
+    gains = result.report.gains
+    assert result.report.slashed == ()
+    assert gains["validator1"] < min(gains[f"validator{i}"] for i in (0, 2, 3)) - 50_000
+
+
 def test_a_copied_proof_gains_less_than_the_fees() -> None:
     result = play({"aggregator1": "poison@2", "challenger1": "copied-proofs"})
     check_nobody_is_hurt(result)
@@ -194,9 +211,11 @@ def test_a_bad_replica_is_paid_for_what_it_can_show(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["poison", "silent", "equivocating"])
 def test_a_minority_of_a_quorum_certifies_nothing(name: str) -> None:
-    result = play({"aggregator1": f"{name}@2", "aggregator3": f"{name}@2"}, mode="quorum", aggregators=5)
+    liars = ("aggregator1", "aggregator3")
+    result = play(dict.fromkeys(liars, f"{name}@2"), mode="quorum", aggregators=5)
     check_nobody_is_hurt(result)
     assert result.report.lies == 0
+    assert result.report.slashed == (liars if name == "equivocating" else ())
 
 
 @pytest.mark.parametrize("name", [name for name, a in ADVERSARIES.items() if a.kind == "validator"])
@@ -207,8 +226,15 @@ def test_less_than_a_third_of_the_power_certifies_nothing(name: str) -> None:
     assert result.report.slashed == (("validator1",) if name == "double-voter" else ())
 
 
-@pytest.mark.parametrize("validator", ["colluding-validator", "minority-voter", "silent-validator", "double-voter"])
-@pytest.mark.parametrize("name", ["poison", "wrong-chunk"])
+@pytest.mark.parametrize(
+    ("name", "validator"),
+    [
+        ("poison", "colluding-validator"),
+        ("poison", "minority-voter"),
+        ("wrong-chunk", "silent-validator"),
+        ("wrong-chunk", "double-voter"),
+    ],
+)
 def test_a_vote_convicts_who_lies_in_a_float_task(name: str, validator: str) -> None:
     result = play_float({"aggregator1": f"{name}@2", "validator1": validator})
     check_nobody_is_hurt(result)
@@ -299,6 +325,33 @@ def test_if_nobody_else_watches_whoever_builds_on_a_lie_does() -> None:
     result = play({"aggregator1": "coordinate@2", **blind}, verify_parents=True)
     assert result.report.violations == ()
     assert result.report.convicted == ("aggregator1",)
+
+
+def test_a_liar_that_nobody_watches_gains_nothing_by_convicting_itself() -> None:
+    """R5: its sybil gets a tenth of the slash; who worked on the void rounds is compensated out of it."""
+    blind = {f"validator{i}": "silent-validator" for i in range(4)}
+    report = play({"aggregator1": "self-convicting@2", **blind}).report
+    assert report.violations == ()
+    assert report.convicted == ("aggregator1",)
+    assert report.gains["sybil"] > 1_900_000
+    assert report.gains["aggregator1"] + report.gains["sybil"] < -17_000_000
+    assert report.events["compensated"] > 6
+
+
+def test_two_thirds_of_the_power_can_vote_against_what_is_right() -> None:
+    """What the assumption is for: in a float task there is no proof of innocence."""
+    liars = {f"validator{i}": "minority-voter" for i in range(3)}
+    result = play_float({"challenger1": "serial-challenges", **liars})
+    assert any("is right, and convicted" in said for said in result.report.violations)
+    assert result.report.broken_assumptions == ("3 of 4 validators are bad, where less than 1/3 may be",)
+
+
+def test_in_an_exact_task_no_vote_can_hurt_who_is_right() -> None:
+    """V4: a vote may void, only a proof slashes; and three who do not agree are no quorum."""
+    liars = {f"validator{i}": "minority-voter" for i in range(3)}
+    report = play({"challenger1": "serial-challenges", **liars}).report
+    assert report.violations == ()
+    assert report.honest_loss == 0
 
 
 def test_if_every_proposer_censors_a_lie_settles() -> None:

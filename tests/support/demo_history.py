@@ -111,7 +111,8 @@ class DemoRun:
         """What the four nodes would answer, each with messages of its own."""
         height = self.ledger.height - 1
         app_hash = hashlib.sha256(height.to_bytes(8, "big")).digest()
-        return [NodeAnswer(f"node{i}", height, app_hash, *self.get_views()) for i in range(NODES)]
+        reveals = (False, True, True)
+        return [NodeAnswer(f"node{i}", height, app_hash, *self.get_views(), reveals) for i in range(NODES)]
 
     def compute_outcome(self) -> dict[str, Any]:
         """As `optfl demo --json` has it."""

@@ -85,7 +85,14 @@ def challenge(task: TaskHarness, attempt_id: int, *challengers: SigningKey) -> N
     _send_all(task.ledger, [(sender, open_challenge(task, attempt_id)) for sender in senders])
 
 
+def await_seed(task: TaskHarness, attempt_id: int) -> None:
+    """Nobody votes in a float task before its projection is drawn."""
+    while not get_challenge(task, attempt_id).seed:
+        task.ledger.block()
+
+
 def commit_all(task: TaskHarness, attempt_id: int, votes: Votes) -> None:
+    await_seed(task, attempt_id)
     _send_all(task.ledger, [(voter, commit_vote(task, attempt_id, voter, vote)) for voter, vote in votes.items()])
 
 
@@ -134,7 +141,8 @@ def make_model(task: TaskHarness, number: int, offset: int = 0) -> ChunkedVector
 
 
 def sketch_of(task: TaskHarness, attempt_id: int, own: ChunkedVector) -> Vote:
-    """The vote of a validator whose own result is `own`."""
+    """The vote of a validator whose own result is `own`, once the projection is drawn."""
+    await_seed(task, attempt_id)
     seed = get_challenge(task, attempt_id).seed
     claimed = task.models[attempt_id]
     return Vote(sketch=Sketch(values=compute_sketch(seed, own.values, claimed.values)))

@@ -487,12 +487,14 @@ def test_what_is_submitted_in_the_block_of_its_authors_conviction_is_void(proof_
 # Voidings: what cannot stand though nobody has shown it to be wrong.
 
 
-def void(task: TaskHarness, *voidings: tuple[int, bool], convicted: tuple[int, ...] = ()) -> State:
+def void(
+    task: TaskHarness, *voidings: tuple[int, bool], convicted: tuple[int, ...] = (), reason: str = "model"
+) -> State:
     """Carry out these voidings (attempt id, author silent) and convictions, as of the next block."""
     state = task.ledger.state
     block = BlockContext(height=task.ledger.height + 1, beacon=bytes(32))
     block.convictions = [Conviction(get_attempt(state, i), STRANGER.address, "output") for i in convicted]
-    block.voidings = [Voiding(get_attempt(state, i), "model", silent) for i, silent in voidings]
+    block.voidings = [Voiding(get_attempt(state, i), reason, silent) for i, silent in voidings]
     process_convictions(state, block)
     check_block(state)
     return state
@@ -534,15 +536,63 @@ def test_L7_who_is_convicted_is_not_late_for_the_same_attempt() -> None:
     assert state.tasks[task_key(1)].outcomes == 1
 
 
-def test_a_voiding_below_a_conviction_is_reverted_to_and_nobody_is_compensated() -> None:
+def test_a_voiding_below_a_conviction_is_reverted_to_and_the_slash_compensates_nobody() -> None:
     """The rounds are lost with the lower one, which nobody is shown to have lied about."""
     task = pipeline({2}, 3)
     before = task.ledger.balance(CLIENTS[0])
-    state = void(task, (1, False), convicted=(2,))
+    state = void(task, (1, False), convicted=(2,), reason="vote")
     assert state.tasks[task_key(1)].head_round == 1
     record = state.disputes[attempt_key(1, 2)]
     assert (record.reverted, record.compensation, record.slashed) == (False, 0, AGGREGATOR_STAKE)
     assert state.accounts[CLIENTS[0].address].balance == before
+
+
+# R6: what replicas lost is paid for by who chose them.
+
+
+@pytest.mark.parametrize(
+    ("reason", "silent", "paid"), [("model", True, True), ("update", False, True), ("vote", False, False)]
+)
+def test_R6_work_on_what_nobody_can_read_is_paid_from_the_escrow(reason: str, silent: bool, paid: bool) -> None:
+    """Or a requester's own replicas and aggregators could end rounds for little, after it has read their updates."""
+    task = pipeline(set(), 4)
+    accounts = [*CLIENTS, *AGGREGATORS]
+    before = [task.ledger.balance(account) for account in accounts]
+    escrow = task.task.escrow
+    state = void(task, (1, silent), reason=reason)
+    gained = [state.accounts[a.address].balance - b for a, b in zip(accounts, before, strict=True)]
+    parameters = task.parameters
+    # Rounds 2 to 4 are void, of which aggregator 0, whose model it is, has made the last.
+    lost = [3 * parameters.client_reward] * 5 + [parameters.aggregator_reward] * 3
+    if silent:
+        lost[5] = 0
+    assert gained == (lost if paid else [0] * 8)
+    assert state.tasks[task_key(1)].escrow == escrow - sum(gained)
+
+
+def test_R6_two_reasons_to_void_an_attempt_pay_once() -> None:
+    task = pipeline(set(), 2)
+    escrow = task.task.escrow
+    state = void(task, (1, True), (1, True))
+    parameters = task.parameters
+    assert escrow - state.tasks[task_key(1)].escrow == 5 * parameters.client_reward + parameters.aggregator_reward
+
+
+def test_R6_a_task_that_cannot_pay_for_another_round_ends_with_its_open_ones() -> None:
+    """What was paid for rounds 2 and 3, which are void, was to pay for them."""
+    task = TaskHarness.start(rounds=3, training_blocks=100, min_window_blocks=20, demand_blocks=5)
+    task.run_round(1)
+    task.run_round(2)
+    task.commit_all(3)
+    task.ledger.accept(STRANGER, demands.demand(task, 1, attempt_id=1, model=True))
+    task.ledger.blocks(6)
+    assert (task.task.head_round, task.task.cancelled) == (1, False)
+    task.aggregate(1)
+    assert (task.task.head_round, task.task.cancelled) == (1, True)
+    cost = tasks.compute_round_cost(task.parameters)
+    assert cost <= task.task.escrow < 2 * cost
+    task.ledger.blocks(21)
+    assert (task.task.status, task.task.settled_round) == (state_pb2.TASK_STATUS_ABORTED, 1)
 
 
 def test_an_attempt_that_is_void_already_is_not_voided_again() -> None:

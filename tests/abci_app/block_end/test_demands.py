@@ -399,7 +399,7 @@ def test_later_rounds_are_void_with_a_missing_model() -> None:
     assert (task.task.head_round, task.round(1).turn) == (1, 1)
     assert task.ledger.attempt(2).status == state_pb2.ATTEMPT_STATUS_VOID  # type: ignore[union-attr]
     assert task.ledger.state.demands.all_keys() == []  # what was open of round 2 went back undecided
-    assert task.ledger.balance(CLIENTS[0]) == before + BOND
+    assert task.ledger.balance(CLIENTS[0]) == before + BOND + task.parameters.client_reward  # its work in round 2
 
 
 # Bonds of what is over.

@@ -7,6 +7,7 @@ import itertools
 import pytest
 
 from abci_app.block_end.new_rounds import MAX_LIVE_ROUNDS
+from abci_app.block_end.settlement import MAX_SETTLED_ROUNDS
 from optfl.wire import state_pb2
 from optfl.wire.transaction_pb2 import Unbond
 from support.ledger import CLIENT, CLIENT_STAKE, CLIENTS, STRANGER, LedgerHarness, TaskHarness
@@ -58,7 +59,7 @@ def test_rounds_that_wait_for_settlement_are_limited() -> None:
     task.ledger.blocks(MAX_LIVE_ROUNDS + 10)
     assert (task.task.settled_round, task.task.head_round) == (0, MAX_LIVE_ROUNDS)
     assert len(task.ledger.state.attempts.all_keys()) == MAX_LIVE_ROUNDS
-    task.ledger.blocks(12)
+    task.ledger.blocks(12 + MAX_LIVE_ROUNDS // MAX_SETTLED_ROUNDS)
     assert task.task.settled_round >= MAX_LIVE_ROUNDS
     assert task.task.head_round > MAX_LIVE_ROUNDS
 

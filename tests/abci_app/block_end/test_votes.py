@@ -15,7 +15,7 @@ from optfl import errors
 from optfl.keys import SigningKey
 from optfl.vectors import ChunkedVector
 from optfl.wire import state_pb2
-from optfl.wire.transaction_pb2 import AddStake, Vote
+from optfl.wire.transaction_pb2 import AddStake, Sketch, Vote
 from support.ledger import (
     AGGREGATOR,
     BALANCE,
@@ -34,6 +34,7 @@ from support.votes import (
     FLOAT_TASK,
     challenge,
     commit_all,
+    commit_vote,
     find_challenge,
     get_attempt,
     get_challenge,
@@ -322,7 +323,7 @@ def test_no_quorum_returns_half() -> None:
     assert cost(task) == BOND // 2
 
 
-@pytest.mark.parametrize("bond", [1, 3, 2_001])
+@pytest.mark.parametrize("bond", [561, 1_003, 2_001])
 def test_what_a_division_leaves_over_is_burned(bond: int) -> None:
     for roots in ([OTHER, None, None, None], [None, None, None, None]):
         task = challenged(challenge_bond=bond)
@@ -489,7 +490,18 @@ def test_V5_then_the_ledger_itself_asks_at_once() -> None:
     found = get_challenge(task, 2)
     assert (found.open_height, found.commit_deadline_height) == (task.ledger.height, task.ledger.height + 4)
     assert (list(found.bonds), found.status, len(found.voters)) == ([], COMMITTING, 4)
-    assert found.seed == task.ledger.state.chain.beacon
+
+
+def test_V8_the_projection_waits_for_proposers_of_more_than_a_third() -> None:
+    """The time to commit begins with it. Of four equal proposers two have to have been there since the model was."""
+    task = redone()
+    opened = task.ledger.height
+    for _ in range(2):
+        assert get_challenge(task, 2).seed == b""
+        vote = commit_vote(task, 2, VALIDATORS[0], Vote(sketch=Sketch(values=[0] * 256)))
+        task.ledger.reject(errors.WrongVotePhase, VALIDATORS[0], vote)
+    found = get_challenge(task, 2)
+    assert (found.seed, found.commit_deadline_height) == (task.ledger.state.chain.beacon, opened + 2 + 4)
 
 
 def test_V5_and_nothing_is_built_on_it_before_the_verdict() -> None:

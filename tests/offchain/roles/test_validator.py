@@ -282,6 +282,7 @@ def test_it_votes_and_answers_demands_beside_watching() -> None:
         task_id=1,
         attempt_id=1,
         status=state_pb2.CHALLENGE_STATUS_COMMITTING,
+        seed=bytes(range(32)),
         commit_deadline_height=30,
         voters=[state_pb2.Voter(operator=KEY.address, power=1)],
     )
@@ -312,6 +313,7 @@ def test_a_journal_that_fails_ends_the_role_with_its_own_words() -> None:
     view.challenges.add(
         attempt_id=1,
         status=state_pb2.CHALLENGE_STATUS_COMMITTING,
+        seed=bytes(range(32)),
         commit_deadline_height=30,
         voters=[state_pb2.Voter(operator=KEY.address, power=1)],
     )

@@ -30,7 +30,9 @@ def test_one_run_is_a_line_and_a_summary(capsys: pytest.CaptureFixture[str]) -> 
         first,
     )
     assert deviate == "  deviate: aggregator1 wrong-chunk@2"
-    assert re.match(r"1 runs, 3 rounds settled, 1 adversaries: .*honest loss 0; .* 0 failed; ", summary)
+    assert re.match(
+        r"1 run, 3 rounds settled, 1 part played: 1 of 4 attempts wrong, .*honest loss 0; 0 runs .* 0 failed; ", summary
+    )
 
 
 def test_runs_as_json_have_all_of_the_report(capsys: pytest.CaptureFixture[str]) -> None:

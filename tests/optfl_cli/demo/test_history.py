@@ -8,6 +8,7 @@ import pytest
 
 from optfl.wire import state_pb2
 from optfl_cli.demo.history import AttemptRecord, History, HistoryEvent, count, format_tokens
+from optfl_cli.demo.story import count_audits
 from support.demo_history import NAMES, DemoRun, finish_run, start_run
 
 
@@ -40,15 +41,29 @@ def test_run_with_a_fraud() -> None:
         (6, "aggregator2", "settled"),
     ]
     lie = run.history.attempts[4]
-    assert (lie.submit_height, lie.window_close_height, lie.status_height, lie.updates) == (11, 20, 16, 5)
+    assert (lie.submit_height, lie.window_close_height, lie.status_height, lie.updates) == (13, 22, 18, 5)
     assert [dataclasses.astuple(e) for e in run.history.events if e.kind in ("fraud", "slashed", "reverted")] == [
-        (16, "fraud", "validator2 proved that aggregator0 lied in round 4"),
-        (16, "slashed", "aggregator0 loses 200 000 tokens and is excluded for good"),
-        (16, "reverted", "back to round 4; 2 later rounds void"),
+        (18, "fraud", "validator2 proved that aggregator0 lied in round 4"),
+        (18, "slashed", "aggregator0 loses 50 000 000 tokens and is excluded for good"),
+        (18, "reverted", "back to round 4; 2 later rounds void"),
     ]
     assert kinds(run.history).count("settled") == 6
-    assert run.history.events[0] == HistoryEvent(2, "started", "task 1 (digits): 6 rounds")
+    assert run.history.events[0] == HistoryEvent(3, "started", "task 1 (digits): 6 rounds")
     assert run.history.events[-1] == HistoryEvent(run.ledger.height, "ended", "task completed: 6 rounds settled")
+
+
+def test_answered_audits_are_counted() -> None:
+    run = start_run(rounds=1, fraud=None)
+    for _ in range(2):
+        run.step()
+    view, tokens = run.get_views()
+    view.audits.add(attempt_id=1, replica=0)
+    view.audits.add(attempt_id=1, replica=3)
+    run.history.observe(view, tokens)
+    assert run.history.attempts[1].audits == 2
+    assert count_audits(run.history) == (0, 0), "it is not settled yet"
+    run.run()
+    assert count_audits(run.history) == (2, 4)
 
 
 def test_events_stand_in_order_of_their_height() -> None:
@@ -83,8 +98,8 @@ def test_run_that_is_looked_at_only_at_its_end() -> None:
     assert sorted(fates(late)) == sorted(fates(run.history))
     assert [(e.height, e.kind) for e in late.events] == [(e.height, e.kind) for e in run.history.events]
     unseen = late.attempts[1]
-    assert unseen == AttemptRecord(1, 1, 0, "aggregator0", 5, 0, 0, unseen.model_root, "settled", 14)
-    assert late.attempts[4].submit_height == 11
+    assert unseen == AttemptRecord(1, 1, 0, "aggregator0", 5, 0, 0, unseen.model_root, "settled", 16)
+    assert late.attempts[4].submit_height == 13
 
 
 def test_round_that_nobody_trained_for_is_dropped() -> None:
@@ -135,7 +150,7 @@ def test_pause_and_going_on_are_noted() -> None:
         view.task.status = status
         view.task.paused_height = 4
         run.history.observe(view, tokens)
-    assert [(e.height, e.kind) for e in run.history.events[1:]] == [(4, "paused"), (6, "resumed")]
+    assert [(e.height, e.kind) for e in run.history.events[1:]] == [(4, "paused"), (8, "resumed")]
 
 
 def test_accounts_without_a_name() -> None:

@@ -8,6 +8,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from optfl.wire import state_pb2
 from optfl_cli.demo.history import History
 from optfl_cli.demo.live import LiveView, PlainView, build_rows, draw_bar
 from support.demo_history import NAMES, DemoRun, finish_run, start_run
@@ -32,20 +33,40 @@ def run_until(height: int, **options: object) -> DemoRun:
 @pytest.fixture(scope="module")
 def disputed() -> DemoRun:
     """Four rounds are open or settled, round 5 was convicted, its redo is open, and round 6 is training again."""
-    run = run_until(17)
+    run = run_until(19)
     run.prove()
     run.step()
     return run
 
 
 def test_header(disputed: DemoRun) -> None:
-    assert render(disputed)[0] == "optfl-local-5f0c31aa · height 19 · task running · 3/12 settled · 1:23"
+    assert render(disputed)[0] == "optfl-local-5f0c31aa · height 21 · task running · 3/12 settled · 1:23"
 
 
 def test_every_state_can_be_read(disputed: DemoRun) -> None:
     text = "\n".join(render(disputed))
-    for state in ("✓ settled", "○ open until 20", "✗ convicted at 18", "– void", "· training 0/5 committed"):
+    for state in ("✓ settled", "○ open until 22", "✗ convicted at 20", "– void", "· training 0/5 committed"):
         assert state in text
+
+
+def test_who_has_joined_is_seen_before_the_start(disputed: DemoRun) -> None:
+    view, tokens = start_run().get_views()
+    view.task.status = state_pb2.TASK_STATUS_CREATED
+    del view.task.joined[:]
+    view.task.joined.extend(view.task.parameters.aggregators[:2])
+    history = History(NAMES)
+    history.observe(view, tokens)
+    assert "task created · 2/3 joined" in render(disputed, history=history)[0]
+
+
+def test_exclusion_for_a_time_is_seen() -> None:
+    run = start_run(rounds=1, fraud=None)
+    run.step()
+    while not any(stake.excluded_until_height for stake in run.get_views()[1].stakes):
+        run.ledger.block()
+    run.observe()
+    until = next(s.excluded_until_height for s in run.get_views()[1].stakes if s.excluded_until_height)
+    assert any(line.endswith(f"late: excluded until {until}") for line in render(run))
 
 
 def test_rows_go_back_with_the_rollback(disputed: DemoRun) -> None:
@@ -57,28 +78,25 @@ def test_rows_go_back_with_the_rollback(disputed: DemoRun) -> None:
 
 
 def test_aggregating_round_names_whose_turn_it_is() -> None:
-    run = run_until(4)
+    run = run_until(6)
     assert "· aggregating" in next(line for line in render(run) if "aggregator0  1st" in line)
 
 
 def test_slash_and_exclusion_are_seen(disputed: DemoRun) -> None:
     line = next(line for line in render(disputed) if "excluded" in line and "stake" in line)
-    assert line.split("  ") == [
+    assert [part.strip() for part in line.split("  ") if part] == [
         "aggregator1",
-        "",
-        "",
-        "",
         "stake 0",
         "╌╌╌╌╌╌╌╌╌╌",
-        "200 000 slashed",
+        "50 000 000 slashed",
         "excluded for good",
     ]
 
 
 def test_last_events(disputed: DemoRun) -> None:
     lines = [line.strip() for line in render(disputed)[-4:]]
-    assert lines[1] == "18  fraud: validator2 proved that aggregator1 lied in round 5"
-    assert lines[3] == "18  reverted: back to round 5; 3 later rounds void"
+    assert lines[1] == "20  fraud: validator2 proved that aggregator1 lied in round 5"
+    assert lines[3] == "20  reverted: back to round 5; 3 later rounds void"
 
 
 @pytest.mark.parametrize("size", [(100, 30), (80, 24), (80, 30), (120, 50)])
@@ -125,29 +143,29 @@ def test_plain_view_tells_everything_once() -> None:
     while not run.task.task.ended_height:
         view.update()
         view.update()
-        if run.ledger.height == 7:
+        if run.ledger.height == 9:
             run.prove()
         else:
             run.step()
     view.update()
     assert all(", accuracy " in line for line in lines if "submitted" in line)
     assert [line.removeprefix("height ").strip().split(", accuracy")[0] for line in lines] == [
-        "2  task 1 (digits): 2 rounds",
-        "5  round 1: aggregator0 submitted a model of 5 updates, challengeable until height 14",
-        "7  round 2: aggregator1 submitted a model of 5 updates, challengeable until height 16",
-        "8  fraud: validator2 proved that aggregator0 lied in round 1",
-        "8  slashed: aggregator0 loses 200 000 tokens and is excluded for good",
-        "8  reverted: back to round 1; 1 later round void",
-        "9  round 1: aggregator1 submitted a model of 5 updates, challengeable until height 19",
-        "11  round 2: aggregator1 submitted a model of 5 updates, challengeable until height 20",
-        "19  settled: round 1 by aggregator1",
-        "20  settled: round 2 by aggregator1",
-        "20  task completed: 2 rounds settled",
+        "3  task 1 (digits): 2 rounds",
+        "7  round 1: aggregator0 submitted a model of 5 updates, challengeable until height 16",
+        "9  round 2: aggregator1 submitted a model of 5 updates, challengeable until height 18",
+        "10  fraud: validator2 proved that aggregator0 lied in round 1",
+        "10  slashed: aggregator0 loses 50 000 000 tokens and is excluded for good",
+        "10  reverted: back to round 1; 1 later round void",
+        "11  round 1: aggregator1 submitted a model of 5 updates, challengeable until height 21",
+        "13  round 2: aggregator1 submitted a model of 5 updates, challengeable until height 22",
+        "21  settled: round 1 by aggregator1",
+        "22  settled: round 2 by aggregator1",
+        "22  task completed: 2 rounds settled",
     ]
 
 
 def test_plain_view_adds_an_accuracy_that_comes_later() -> None:
-    run = run_until(5, rounds=1, fraud=None)
+    run = run_until(7, rounds=1, fraud=None)
     run.history.attempts[1].accuracy = None
     lines: list[str] = []
     view = PlainView(run.history, lines.append)
@@ -156,6 +174,6 @@ def test_plain_view_adds_an_accuracy_that_comes_later() -> None:
     view.update()
     view.update()
     assert lines[1:] == [
-        "height    5  round 1: aggregator0 submitted a model of 5 updates, challengeable until height 14",
-        "height    5  round 1: the model of aggregator0 has accuracy 50.0%",
+        "height    7  round 1: aggregator0 submitted a model of 5 updates, challengeable until height 16",
+        "height    7  round 1: the model of aggregator0 has accuracy 50.0%",
     ]

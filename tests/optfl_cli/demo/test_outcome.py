@@ -31,13 +31,15 @@ HONEST: dict[str, Any] = {
     "rounds_voided": 3,
     "redone_from_same_updates": True,
     "excluded": ["aggregator1"],
-    "slashed": 200_000,
-    "burned": 100_000,
+    "slashed": 50_000_000,
+    "burned": 43_800_000,
     "settled_by": {"aggregator0": 5, "aggregator1": 1, "aggregator2": 6},
+    "beacon_blocks": 3,
+    "beacon_reveals": 2,
     "tokens_conserved": True,
     "app_hash_agreement": True,
     "state_agreement": True,
-    "height": 42,
+    "height": 44,
     "nodes": 4,
 }
 
@@ -154,7 +156,7 @@ FAULTS = [
         },
         settled_by={"aggregator0": 5, "aggregator1": 1, "aggregator2": 5},
     ),
-    in_task("less slashed", lambda v: add_to(v.convictions[0], "slashed", -1), {"slashed": 199_999}),
+    in_task("less slashed", lambda v: add_to(v.convictions[0], "slashed", -1), {"slashed": 49_999_999}),
     in_task(
         "settled by another",
         lambda v: set_field(v.digests[0], "aggregator", AGGREGATORS[2].address),
@@ -164,11 +166,12 @@ FAULTS = [
     in_tokens(
         "the culprit is not excluded", lambda v: set_field(get_culprit_stake(v), "excluded", False), {"excluded": []}
     ),
-    in_tokens("less burned", burn_less, {"burned": 99_999}),
+    in_tokens("less burned", burn_less, {"burned": 43_799_999}),
     in_tokens("a token from nowhere", lambda v: add_to(v.balances[3], "amount", 1), {"tokens_conserved": False}),
     in_tokens("a token of stake lost", lambda v: add_to(v.stakes[0], "amount", -1), {"tokens_conserved": False}),
     in_tokens("unbonding from nowhere", lambda v: add_to(v.unbonding.add(), "amount", 9), {"tokens_conserved": False}),
     in_tokens("an escrow from nowhere", lambda v: add_to(v.escrows.add(), "amount", 9), {"tokens_conserved": False}),
+    in_tokens("a bond from nowhere", lambda v: add_to(v, "bonds", 3), {"tokens_conserved": False}),
     in_tokens("a fee counted twice", lambda v: add_to(v.supply, "fee_pot", 5), {"tokens_conserved": False}),
     in_tokens("another genesis", lambda v: add_to(v.supply, "genesis", -1), {"tokens_conserved": False}),
 ]
@@ -218,7 +221,12 @@ def test_missing_node(answers: list[NodeAnswer]) -> None:
 
 def test_node_that_is_behind(answers: list[NodeAnswer]) -> None:
     answers[2].task.height -= 5
-    assert get_changes(answers) == {"height": 37}
+    assert get_changes(answers) == {"height": 39}
+
+
+def test_node_that_saw_fewer_reveals(answers: list[NodeAnswer]) -> None:
+    answers[1] = dataclasses.replace(answers[1], reveals=(True, False))
+    assert get_changes(answers) == {"beacon_blocks": 2, "beacon_reveals": 1}
 
 
 def test_node_with_another_record(answers: list[NodeAnswer]) -> None:
@@ -245,7 +253,8 @@ def test_no_tokens_at_all(answers: list[NodeAnswer]) -> None:
 def test_every_figure_has_a_fault() -> None:
     """A figure that nothing turns would be worth nothing."""
     tested = {figure for fault in FAULTS for figure in fault.everywhere}
-    assert tested | {"app_hash_agreement", "state_agreement", "nodes", "height"} == set(HONEST)
+    beside = {"app_hash_agreement", "state_agreement", "nodes", "height", "beacon_blocks", "beacon_reveals"}
+    assert tested | beside == set(HONEST)
 
 
 def test_redone_after_an_earlier_round_was_reverted_too(answers: list[NodeAnswer]) -> None:

@@ -110,7 +110,7 @@ def test_figures(run: DemoRun) -> None:
         "frauds proven": "1",
         "blocks to conviction": "5",
         "rounds void": "3",
-        "tokens slashed": "200 000",
+        "tokens slashed": "50 000 000",
     }
 
 
@@ -119,10 +119,10 @@ def test_payments(run: DemoRun) -> None:
     cells = page.texts["td"][10 * len(run.history.attempts) :]
     rows = {cells[i + 1]: cells[i : i + 7] for i in range(0, len(cells), 7)}
     assert rows["aggregator1"] == [
-        *("aggregator", "aggregator1", "−100 000", "200 000", "0", "−200 000", "excluded for good")
+        *("aggregator", "aggregator1", "−49 900 000", "50 000 000", "0", "−50 000 000", "excluded for good")
     ]
-    assert rows["validator2"][-1] == "proved a fraud: +20 000"
-    assert rows["burned"][2] == "+100 000"
+    assert rows["validator2"][-1] == "proved a fraud: +5 000 000"
+    assert rows["burned"][2] == "+43 800 000"
 
 
 def test_lie_that_does_not_show_is_said(run: DemoRun) -> None:

@@ -19,7 +19,7 @@ from optfl_cli.demo.story import (
     list_checks,
     tell_story,
 )
-from support.demo_history import DemoRun, finish_run, start_run
+from support.demo_history import STAKE, DemoRun, finish_run, start_run
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +29,11 @@ def run() -> DemoRun:
 
 def test_story_of_a_fraud(run: DemoRun) -> None:
     first, lie, proof, redo = tell_story(run.history, run.compute_outcome(), run.plan)
-    assert first == "Task completed at height 42, 61 s: 12 of 12 rounds settled."
+    assert first == "Task completed at height 44, 61 s: 12 of 12 rounds settled."
     assert lie == "aggregator1 lied in round 5: it stored, certified and submitted a destroyed model."
     assert proof == (
         "validator2 re-executed the aggregation and proved the lie 5 blocks later. The ledger checked the proof "
-        "in that very block (height 18), slashed 200 000 tokens and excluded aggregator1 for good."
+        "in that very block (height 20), slashed 50 000 000 tokens and excluded aggregator1 for good."
     )
     assert redo == "3 later rounds became void with it, and aggregator2 redid round 5 from the same updates."
 
@@ -123,10 +123,10 @@ def test_who_was_paid_and_slashed(run: DemoRun) -> None:
     assert list(payments)[:5] == ["requester", "aggregator0", "aggregator1", "aggregator2", "validator0"]
     assert len(payments) == 1 + 3 + 4 + 4 + 5
     culprit, prover = payments["aggregator1"], payments["validator2"]
-    assert (culprit.first_stake, culprit.stake, culprit.slashed, culprit.is_excluded) == (200_000, 0, 200_000, True)
-    assert prover.prover_reward == 20_000
-    assert payments["requester"].change == -12 * (200_000 + 5 * 80_000 + 20_000 + 8_000)
-    assert payments["aggregator0"].change == 5 * 200_000 - 6 * 50_000  # rewards, fees
+    assert (culprit.first_stake, culprit.stake, culprit.slashed, culprit.is_excluded) == (STAKE, 0, STAKE, True)
+    assert prover.prover_reward == STAKE // 10
+    assert payments["requester"].change == -12 * (200_000 + 5 * 80_000 + 20_000)  # no replica answered an audit here
+    assert payments["aggregator0"].change == 6 * 200_000 - 6 * 50_000  # rewards, a compensation, fees
     assert [p.slashed for p in payments.values() if p is not culprit] == [0] * 16
 
 

@@ -39,9 +39,9 @@ def test_accounts_that_stand_out_have_lines_of_their_own(run: DemoRun) -> None:
         "5 clients",
         "burned",
     ]
-    assert "200 000 → 0   slashed 200 000, excluded" in next(line for line in table if "aggregator1" in line)
-    assert "proved the fraud: +20 000" in next(line for line in table if "validator2" in line)
-    assert "+276 000 each" in next(line for line in table if "clients" in line)
+    assert "50 000 000 → 0  slashed 50 000 000, excluded" in next(line for line in table if "aggregator1" in line)
+    assert "proved the fraud: +5 000 000" in next(line for line in table if "validator2" in line)
+    assert "+420 000 each" in next(line for line in table if "clients" in line)
 
 
 def test_accuracy_line(run: DemoRun) -> None:
@@ -69,13 +69,18 @@ def test_fits_the_terminal(width: int, options: dict[str, Any]) -> None:
     assert not any("…" in line for line in lines)
 
 
+def test_duties(run: DemoRun) -> None:
+    line = render(run)[-1]
+    assert line == "0 of 48 audits answered · beacon revealed in 2 of the last 3 blocks"
+
+
 def test_without_the_seconds(run: DemoRun) -> None:
     outcome = run.compute_outcome()
     del outcome["seconds"]
     console = Console(width=100, file=io.StringIO())
     with console.capture() as capture:
         console.print(build_summary(run.history, outcome, run.plan))
-    assert "Task completed at height 42: 12 of 12 rounds settled." in capture.get()
+    assert "Task completed at height 44: 12 of 12 rounds settled." in capture.get()
 
 
 @pytest.mark.parametrize(("tokens", "text"), [(1_200, "+1 200"), (0, "0"), (-50, "−50")])
