@@ -24,6 +24,7 @@ from optfl.keys import ADDRESS_BYTES, PUBLIC_KEY_BYTES, address_of
 from optfl.wire import state_pb2, transaction_pb2
 
 MAX_SUPPLY = 1 << 62
+MAX_EXCLUSION_BLOCKS = 1 << 30  # it doubles with each fault, and a height has to hold it
 
 DEFAULT_PARAMS: dict[str, int] = {
     "block_time_ms": 1000,
@@ -120,6 +121,10 @@ def _read_params(given: Any, chain_id: str) -> state_pb2.Params:
     for name in ("fraud_slash_percent", "equivocation_slash_percent", "late_slash_percent"):
         if values[name] > 100:
             raise GenesisError(f"app_state.params.{name} is {values[name]}; use at most 100")
+    if values["exclusion_blocks"] > MAX_EXCLUSION_BLOCKS:
+        raise GenesisError(
+            f"app_state.params.exclusion_blocks is {values['exclusion_blocks']}; use at most {MAX_EXCLUSION_BLOCKS}"
+        )
     if values["burned_percent"] + values["compensation_percent"] + values["reporter_percent"] > 100:
         raise GenesisError("app_state.params: burned, compensation and reporter percent add up to more than 100")
     try:

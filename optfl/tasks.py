@@ -51,8 +51,12 @@ def authors_of(attempt: state_pb2.Attempt) -> list[bytes]:
 
 
 def compute_signers_needed(aggregators: int) -> int:
-    """Mode quorum: f+1 equal signatures, of which one is honest, of 2f+1 aggregators.  # seed 002"""
-    return (aggregators - 1) // 2 + 1
+    """Mode quorum: f+1 equal signatures, of which one is honest, of 2f+1 aggregators.  # seed 002
+
+    More than half of them also where their number is even, since not all who were named have joined: of two, one alone
+    would make models that nobody has time to object to.
+    """
+    return aggregators // 2 + 1
 
 
 def update_shape(parameters: transaction_pb2.TaskParameters) -> Shape:

@@ -24,7 +24,7 @@ COMMANDS: dict[str, Entry] = {
     "challenge": Entry("optfl_cli.commands.challenge", "Have the validators vote on an attempt."),
     "client": Entry("optfl_cli.commands.client", "Train on local data and commit updates."),
     "cometbft": Entry("optfl_cli.commands.cometbft", "Find or build the CometBFT that nodes need."),
-    "demo": Entry("optfl_cli.commands.demo", "The main job, end to end, on this machine."),
+    "demo": Entry("optfl_cli.commands.demo", "A whole federation on this machine: one lies, and is convicted."),
     "keys": Entry("optfl_cli.commands.keys", "Make and show account keys."),
     "localnet": Entry("optfl_cli.commands.localnet", "Make and run a whole net on this machine."),
     "node": Entry("optfl_cli.commands.node", "Make and run one node: CometBFT and the ledger."),

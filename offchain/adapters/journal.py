@@ -37,6 +37,14 @@ class FileJournal:
         self._identity = [chain_id, address]
         self._entries: dict[str, bytes] = {}  # oldest first
         self._version: tuple[int, int, int] | None = None  # of the file that they are from
+        try:
+            with self._lock():
+                pass  # a folder that cannot be written is said now, and not at the first vote
+        except OSError as error:
+            raise JournalError(
+                f"cannot write in {folder}: {error.strerror}; set journal to a folder that can be written, and bring "
+                "the journal of this account there if it has one"
+            ) from error
         self._refresh()
 
     def get(self, name: str) -> bytes | None:
@@ -102,7 +110,7 @@ class FileJournal:
         """No other process writes meanwhile."""
         folder = self._path.parent
         if not folder.exists():
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)  # another account's process may have just made it
             _sync_folder(folder.parent)
         descriptor = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
         try:

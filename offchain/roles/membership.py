@@ -91,8 +91,9 @@ def find_objection(task: state_pb2.Task, stake: state_pb2.Stake | None, terms: T
         return f"{parameters.aggregation_blocks} blocks for a turn; min_aggregation_blocks asks for more"
     if parameters.aggregator_reward < terms.min_reward:
         return f"a reward of {parameters.aggregator_reward}; min_reward asks for more"
+    if terms.max_required_stake is not None and task.required_stake > terms.max_required_stake:
+        return f"it requires a stake of {task.required_stake}; max_required_stake allows {terms.max_required_stake}"
     free = stake.amount - stake.committed
-    limit = free if terms.max_required_stake is None else min(free, terms.max_required_stake)
-    if task.required_stake > limit:
-        return f"it requires a stake of {task.required_stake}, of which {limit} may be had; use add-stake"
+    if task.required_stake > free:
+        return f"it requires a stake of {task.required_stake}, of which {free} is free; `optfl tx add-stake` adds some"
     return None

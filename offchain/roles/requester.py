@@ -45,7 +45,8 @@ async def wait_for_aggregators(ledger: Ledger, task_id: int, at_least: int | Non
             return
         if not waiting:
             waiting = True
-            log.info("waiting for aggregators to join: %d of %d have", len(view.task.joined), needed)
+            joined, stake = len(view.task.joined), view.task.required_stake
+            log.info("waiting for aggregators to join: %d of %d have; a free stake of %d each", joined, needed, stake)
 
 
 def _count_needed(parameters: transaction_pb2.TaskParameters) -> int:

@@ -72,7 +72,7 @@ async def watch_with(validator: Validator, task_id: int) -> None:
                 validator.act(view, errands)
     except ExceptionGroup as failures:
         raise failures.exceptions[0] from failures  # what ended the others is what an operator has to read
-    log.info("task %d: watched with %s", task_id, validator.cost)
+    log.info("task %d: watched, %s", task_id, validator.cost)
 
 
 class Result(NamedTuple):
@@ -292,7 +292,7 @@ class Validator:
             if proof is not None:
                 log.warning("round %d, attempt %d: chunk %d is wrong", attempt.round, attempt.attempt_id, chunk)
                 return _wrap_proof(attempt, proof)
-        log.info("round %d, attempt %d: %d chunks verified", attempt.round, attempt.attempt_id, len(chunks))
+        log.info("round %d, attempt %d: %d of its chunks verified", attempt.round, attempt.attempt_id, len(chunks))
         return None
 
     async def _check_chunk(

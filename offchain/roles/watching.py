@@ -77,6 +77,12 @@ class Cost:
     bytes: int = 0  # fetched
     triggered: int = 0  # attempts that a trigger had re-executed in full
 
+    def __str__(self) -> str:
+        return (
+            f"attempts: {self.attempts}, aggregations: {self.aggregations}, single chunks: {self.chunks}, "
+            f"bytes fetched: {self.bytes}, triggered: {self.triggered}"
+        )
+
 
 def draw_chunks(seed: int, chunks: int, share: float) -> list[int]:
     """Each chunk with probability `share`. Whoever does not know `seed` cannot tell which are looked at."""

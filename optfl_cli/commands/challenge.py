@@ -11,6 +11,13 @@ from optfl_cli.display import print_json
 from optfl_cli.errors import UserError
 from optfl_cli.options import ATTEMPT_ID, TASK_ID, LedgerConfig, run_async, signing_options
 
+_VERDICTS = {
+    "upheld": "challenge upheld, the attempt is void",
+    "rejected": "challenge rejected, the attempt is right and the bond is lost",
+    "no_quorum": "no quorum, half of the bond is lost",
+    "moot": "moot, the attempt was proven wrong meanwhile",
+}
+
 
 @click.command()
 @click.argument("task_id", metavar="TASK", type=TASK_ID)
@@ -27,7 +34,8 @@ def command(task_id: int, attempt_id: int, wait: bool, config: LedgerConfig, key
         print_json({"task": task_id, "attempt": attempt_id, "height": height, **verdict})
     elif verdict:
         agreed = f"{verdict['agreed']} of {verdict['voters']} validators agreed"
-        click.echo(f"attempt {attempt_id}: {verdict['verdict'].replace('_', ' ')} at height {height}, {agreed}")
+        meaning = _VERDICTS.get(verdict["verdict"], verdict["verdict"])
+        click.echo(f"attempt {attempt_id}, at height {height}: {meaning}; {agreed}")
     else:
         click.echo(f"attempt {attempt_id} is challenged, in block {height}: `optfl query challenges {task_id}`")
 
@@ -41,6 +49,11 @@ async def _challenge(
         if view is None:
             raise UserError(f"no task {task_id}; `optfl task list` shows those that exist")
         if not any(attempt.attempt_id == attempt_id for attempt in view.attempts):
+            if 0 < attempt_id < view.task.next_attempt_id:
+                raise UserError(
+                    f"attempt {attempt_id} of task {task_id} is over: only an open one can be challenged, "
+                    f"and `optfl task show {task_id}` lists them"
+                )
             raise UserError(f"task {task_id} has no attempt {attempt_id}; `optfl task show {task_id}` lists them")
         challenge = transaction_pb2.OpenChallenge(task_id=task_id, attempt_id=attempt_id)
         result = await ledger.submit(transaction_pb2.Body(open_challenge=challenge))

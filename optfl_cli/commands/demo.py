@@ -1,4 +1,4 @@
-"""`optfl demo`: the main job, end to end, on this machine."""
+"""`optfl demo`: a whole federation on this machine."""
 
 from __future__ import annotations
 

@@ -131,9 +131,12 @@ def _make_scenarios(
     )
     try:
         given = parse_arguments(adversaries, plain.sizes)
-        broken = find_broken_assumptions(parse_cast(given, plain.sizes), plain.sizes, plain.mode)
+        cast = parse_cast(given, plain.sizes)
+        broken = find_broken_assumptions(cast, plain.sizes, plain.mode)
     except CastError as error:
         raise UserError(str(error)) from None
+    if late := next((part for part in cast.values() if part.from_round > rounds), None):
+        raise UserError(f"{late} would never deviate: there are {rounds} rounds; raise --rounds")
     if broken and not beyond:
         raise UserError(f"{broken[0]}; add --beyond to see what happens then")
     return (replace(plain, seed=seed, adversaries=given) for seed in seeds)

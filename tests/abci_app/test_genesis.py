@@ -125,6 +125,7 @@ WRONG: list[tuple[str, Callable[[Any, Any], Any], Any, str]] = [
     ("no proofs", path("params", "max_proofs_per_block"), 0, "max_proofs_per_block is 0"),
     ("more than all", path("params", "fraud_slash_percent"), 101, "fraud_slash_percent is 101"),
     ("more than all, again", path("params", "equivocation_slash_percent"), 101, "equivocation_slash_percent is 101"),
+    ("an exclusion that no height holds", path("params", "exclusion_blocks"), (1 << 30) + 1, "use at most"),
     ("shares of more than all", path("params", "reporter_percent"), 11, "more than 100"),
     ("accounts no list", path("accounts"), {}, "accounts is not a JSON list"),
     ("account no object", ACCOUNT, 5, r"accounts\[0\].address"),

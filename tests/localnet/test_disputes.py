@@ -49,11 +49,10 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DisputeNet]:
 
 
 def find_attempt(moment: Moment, task: int, number: int) -> state_pb2.Attempt | None:
-    """The newest attempt of a round that is not void."""
-    standing = [
-        a for a in moment.views[task].attempts if a.round == number and a.status != state_pb2.ATTEMPT_STATUS_VOID
-    ]
-    return standing[-1] if standing else None
+    """The newest attempt of a round that is neither void nor convicted."""
+    gone = (state_pb2.ATTEMPT_STATUS_VOID, state_pb2.ATTEMPT_STATUS_CONVICTED)
+    attempts = [a for a in moment.views[task].attempts if a.round == number and a.status not in gone]
+    return attempts[-1] if attempts else None
 
 
 def find_challenge(moment: Moment, task: int, attempt_id: int) -> state_pb2.Challenge | None:
@@ -170,7 +169,7 @@ def test_a_vote_decides_while_a_validators_node_is_killed_and_comes_back(net: Di
 
     def find_fresh(moment: Moment) -> state_pb2.Attempt | None:
         attempts = [a for a in moment.views[EXACT].attempts if a.status == state_pb2.ATTEMPT_STATUS_OPEN]
-        return next((a for a in attempts if a.submit_height + 2 >= net.chronicle.get_height()), None)
+        return next((a for a in attempts if a.submit_height + 5 >= net.chronicle.get_height()), None)
 
     attempt = net.chronicle.await_moment(find_fresh, "an honest model", after=max(after, net.chronicle.get_height()))
     arguments = [str(EXACT), str(attempt.attempt_id), "--key", str(net.key("requester"))]

@@ -8,7 +8,7 @@ import pytest
 
 from abci_app.block_end import convictions, settlement, unbonding
 from abci_app.block_end import votes as votes_step
-from abci_app.state import State
+from abci_app.state import State, members
 from abci_app.transitions import create_task
 from optfl import errors
 from optfl.beacon import compute_beacon
@@ -17,8 +17,9 @@ from optfl.sketch import MAX_VALUE, _draw_places
 from optfl.transactions import decode_reveal
 from optfl.vectors import ChunkedVector
 from optfl.wire import state_pb2
-from optfl.wire.transaction_pb2 import CreateTask, OpenChallenge, Sketch, Unbond, Vote
+from optfl.wire.transaction_pb2 import MODE_QUORUM, CreateTask, OpenChallenge, Sketch, Unbond, Vote
 from support.ledger import (
+    AGGREGATORS,
     CLIENTS,
     PARAMS,
     REQUESTER,
@@ -130,6 +131,7 @@ def test_a_proposer_claims_a_model_that_the_projection_does_not_see(
         ledger.sign(task.due_aggregator(1), task.submit_aggregate(1, lie)), ledger.sign(STRANGER, opening)
     ).results
     assert [result.code for result in results[1:]] == [0, 0]
+    await_seed(task, 1)
     run_vote(task, 1, {v: sketch_of(task, 1, honest) for v in VALIDATORS})
     verdict = get_challenge(task, 1).verdict
     assert verdict == (state_pb2.VERDICT_UPHELD if guarded else state_pb2.VERDICT_REJECTED)
@@ -155,3 +157,18 @@ def test_half_a_bond_pays_the_fees_of_those_who_voted() -> None:
     sizes = [len(task.ledger.sign(VALIDATORS[0], message)) for message in messages]
     assert all(size <= most for size, most in zip(sizes, create_task.VOTE_BYTES, strict=True))
     assert sum(compute_fee(params, size) for size in sizes) * 4 <= task_parameters().challenge_bond // 2
+
+
+def test_one_of_two_aggregators_that_joined_makes_models_alone(guarded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three were named so that two have to agree; one did not join. There is no window in which to object."""
+    if not guarded:  # f+1 with f = ⌊(n − 1) / 2⌋
+        monkeypatch.setattr(members, "compute_signers_needed", lambda aggregators: (aggregators - 1) // 2 + 1)
+    task = TaskHarness(LedgerHarness())
+    task.ledger.register_participants()
+    task.create(mode=MODE_QUORUM)
+    for aggregator in AGGREGATORS[:2]:
+        task.ledger.accept(aggregator, task.join())
+    task.ledger.accept(REQUESTER, task.start_task())
+    task.commit_all(1)
+    lie = task.submit_certified(1, AGGREGATORS[:1], task.poisoned_model(1))
+    assert task.ledger.send(AGGREGATORS[0], lie).code == (errors.BadBallots.code if guarded else 0)

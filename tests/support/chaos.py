@@ -459,6 +459,8 @@ def _vote(chaos: Chaos) -> Made:
     if found is None:
         return None
     task, challenge, voter = found
+    if not challenge.seed:
+        return None  # its projection is not drawn yet
     key = (challenge.task_id, challenge.attempt_id, voter.address)
     if key not in chaos.votes:
         chaos.votes[key] = _make_vote(chaos, task, challenge, voter)

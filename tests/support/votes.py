@@ -141,8 +141,7 @@ def make_model(task: TaskHarness, number: int, offset: int = 0) -> ChunkedVector
 
 
 def sketch_of(task: TaskHarness, attempt_id: int, own: ChunkedVector) -> Vote:
-    """The vote of a validator whose own result is `own`, once the projection is drawn."""
-    await_seed(task, attempt_id)
+    """The vote of a validator whose own result is `own`, where the projection is drawn."""
     seed = get_challenge(task, attempt_id).seed
     claimed = task.models[attempt_id]
     return Vote(sketch=Sketch(values=compute_sketch(seed, own.values, claimed.values)))
@@ -150,6 +149,7 @@ def sketch_of(task: TaskHarness, attempt_id: int, own: ChunkedVector) -> Vote:
 
 def offset_votes(task: TaskHarness, attempt_id: int, *offsets: int | None) -> dict[SigningKey, Vote]:
     """Sketches of validators whose results lie so far from the claimed model; None: silent."""
+    await_seed(task, attempt_id)
     claimed = task.models[attempt_id].values
     votes = {}
     for voter, offset in zip(VALIDATORS, offsets, strict=False):

@@ -32,6 +32,7 @@ from support.ledger import (
 from support.votes import (
     ABSTAIN,
     FLOAT_TASK,
+    await_seed,
     challenge,
     commit_all,
     commit_vote,
@@ -760,5 +761,6 @@ def shifted(model: ChunkedVector, offset: int) -> ChunkedVector:
 
 def cast(task: TaskHarness, attempt_id: int, own: ChunkedVector) -> Vote:
     if task.parameters.arithmetic:
+        await_seed(task, attempt_id)
         return sketch_of(task, attempt_id, own)
     return Vote(root=own.root)

@@ -140,9 +140,9 @@ def test_no_signature_is_not_enough(task: TaskHarness) -> None:
 
 
 @pytest.mark.parametrize(
-    ("aggregators", "needed"), [(1, 1), (2, 1), (3, 2)], ids=["f=0 of 1", "one of three has not joined", "f=1 of 3"]
+    ("aggregators", "needed"), [(1, 1), (2, 2), (3, 2)], ids=["f=0 of 1", "one of three has not joined", "f=1 of 3"]
 )
-def test_quorum_is_f_plus_1_of_those_who_joined(aggregators: int, needed: int) -> None:
+def test_quorum_is_more_than_half_of_those_who_joined(aggregators: int, needed: int) -> None:
     ledger = LedgerHarness()
     ledger.register_participants()
     task = TaskHarness(ledger)

@@ -141,6 +141,12 @@ def test_a_journal_that_cannot_be_read_is_said(tmp_path: Path) -> None:
         open_journal(tmp_path)
 
 
+def test_a_folder_that_cannot_be_written_is_said_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "journal").write_text("a file")
+    with pytest.raises(JournalError, match=r"cannot write in .*journal: Not a directory; set journal to a folder"):
+        open_journal(tmp_path)
+
+
 def test_its_size_is_bounded_and_the_oldest_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_JOURNAL_BYTES", 100)
     journal = open_journal(tmp_path)
@@ -206,3 +212,16 @@ def test_a_kill_in_the_middle_of_a_write_loses_only_what_was_not_promised(tmp_pa
     assert (journal.get("before"), journal.get("0")) == (b"1", None)
     journal.put("0", b"another")
     assert open_journal(tmp_path).get("0") == b"another"
+
+
+def test_accounts_that_make_the_folder_at_the_same_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Validators of one machine keep their journals side by side, and all write first when the first vote begins."""
+    mkdir = Path.mkdir
+
+    def lose_the_race(path: Path, *args: object, **kwargs: bool) -> None:
+        os.mkdir(path)  # noqa: PTH102  # another process, just before
+        mkdir(path, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Path, "mkdir", lose_the_race)
+    open_journal(tmp_path).put("vote/1/5", b"yes")
+    assert open_journal(tmp_path).get("vote/1/5") == b"yes"

@@ -57,9 +57,9 @@ def test_only_who_is_invited_joins() -> None:
     [
         (None, Terms(), "not registered"),
         (make_stake(excluded=True), Terms(), "excluded for good"),
-        (make_stake(amount=99), Terms(), "requires a stake of 100, of which 99 may be had"),
-        (make_stake(committed=901), Terms(), "of which 99 may be had"),
-        (make_stake(), Terms(max_required_stake=99), "of which 99 may be had"),
+        (make_stake(amount=99), Terms(), "requires a stake of 100, of which 99 is free; `optfl tx add-stake`"),
+        (make_stake(committed=901), Terms(), "of which 99 is free"),
+        (make_stake(), Terms(max_required_stake=99), "max_required_stake allows 99"),
         (make_stake(), Terms(min_aggregation_blocks=41), "40 blocks for a turn"),
         (make_stake(), Terms(min_reward=1), "a reward of 0"),
     ],

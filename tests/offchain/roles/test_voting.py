@@ -179,3 +179,11 @@ def test_anybody_can_challenge() -> None:
     ledger = FakeLedger(KEY.address)
     assert asyncio.run(challenge_by_vote(ledger, 1, 7))
     assert ledger.submitted[0].open_challenge == transaction_pb2.OpenChallenge(task_id=1, attempt_id=7)
+
+
+def test_a_vote_waits_until_its_projection_is_drawn() -> None:
+    desk = Desk()
+    challenge = desk.make_challenge()
+    assert desk.make_voter().is_due(challenge)
+    challenge.seed = b""
+    assert not desk.make_voter().is_due(challenge)

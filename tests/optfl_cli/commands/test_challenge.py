@@ -30,7 +30,9 @@ def run(key: Path, *arguments: str, code: int = 0, decided_after: int = 3) -> tu
     """
     node = FakeNode()
     node.code = code
-    node.views["/task"] = state_pb2.TaskView(attempts=[state_pb2.Attempt(attempt_id=7)])
+    node.views["/task"] = state_pb2.TaskView(
+        task=state_pb2.Task(next_attempt_id=8), attempts=[state_pb2.Attempt(attempt_id=7)]
+    )
     first = node.height + 1
 
     def get_block_results(height: str) -> dict[str, Any]:
@@ -67,7 +69,8 @@ def test_a_challenge_is_sent_and_said(key: Path, capsys: pytest.CaptureFixture[s
 def test_a_verdict_is_waited_for(key: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In its events: the attempt may settle, and be forgotten, in the block of the verdict."""
     assert run(key, "1", "7", "--wait", decided_after=20)[0] == 0
-    assert capsys.readouterr().out == "attempt 7: no quorum at height 31, 2 of 4 validators agreed\n"
+    said = "attempt 7, at height 31: no quorum, half of the bond is lost; 2 of 4 validators agreed\n"
+    assert capsys.readouterr().out == said
 
 
 def test_programs_get_json(key: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,6 +82,10 @@ def test_programs_get_json(key: Path, capsys: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (
+            ("1", "6"),
+            "attempt 6 of task 1 is over: only an open one can be challenged, and `optfl task show 1` lists them",
+        ),
         (("1", "8"), "task 1 has no attempt 8; `optfl task show 1` lists them"),
         (("1", "7"), f"refused with code {errors.WindowOver.code}: done"),
     ],

@@ -73,6 +73,7 @@ def test_the_list_has_every_adversary(capsys: pytest.CaptureFixture[str]) -> Non
         (["--adversary", "posion"], "there is no adversary 'posion'; `optfl simulate --list` shows"),
         (["--adversary", "poison:aggregator9"], "poison is played by aggregator0 to aggregator4, not by 'aggregator9'"),
         (["--adversary", "poison@soon"], "behind the @ stands the round"),
+        (["--adversary", "poison@999"], "poison@999 would never deviate: there are"),
         (["--adversary", "poison:"], "is played by"),
         (["--adversary", "free-training", "--adversary", "free-training"], "no requester is left"),
         (
