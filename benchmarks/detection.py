@@ -181,7 +181,8 @@ def print_table(findings: Sequence[Finding]) -> None:
     header = ("corrupted", "share", "detected", "1-(1-p)^m", "hypergeom.", "cost", "deters up to")
     print("{:>9} {:>6} {:>9} {:>10} {:>10} {:>7} {:>16}".format(*header))
     for f in findings:
-        deters = "any gain" if math.isinf(f.break_even) else f"{f.break_even:.3g} stakes"
+        deters = f"{f.break_even:.3g} stakes" if f.break_even < 1000 else "over 1000 stakes"
+        deters = "any gain" if math.isinf(f.break_even) else deters
         print(
             f"{f.corrupted:>8}% {f.share:>6.2f} {f.measured:>9.3f} {f.independent:>10.3f} {f.hypergeometric:>10.3f}"
             f" {f.chunks_looked_at:>6.1f}% {deters:>16}"
