@@ -14,13 +14,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.quiet import no_warnings
 from offchain.interfaces import BlobUnavailable, TransactionResult
 from offchain.roles.computing import inline
 from offchain.roles.validator import Validator
@@ -231,12 +231,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.trials < 1:
         parser.error("--trials is less than 1; ask for at least one attempt a row")
-    logging.disable(logging.WARNING)  # a thousand lies that were found are not news
-    findings = [
-        asyncio.run(measure(corrupted, share, options.trials if share < 1 else 20, options.seed))
-        for share in SHARES
-        for corrupted in CORRUPTED
-    ]
+    with no_warnings():
+        findings = [
+            asyncio.run(measure(corrupted, share, options.trials if share < 1 else 20, options.seed))
+            for share in SHARES
+            for corrupted in CORRUPTED
+        ]
     if options.json:
         for finding in findings:
             print(finding.to_json())

@@ -9,7 +9,6 @@ training or a disk, is named and not counted; where the difference does not outw
 from __future__ import annotations
 
 import json
-import logging
 import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -18,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 import click
 
 from benchmarks.federations import print_table
+from benchmarks.quiet import no_warnings
 from optfl_sim.drawing import FLOAT_RULE, TOLERANCES, compute_float_mean
 from optfl_sim.federation import Scenario, run_and_report
 
@@ -173,8 +173,8 @@ def simulate(scenario: Scenario, known: dict[str, Run]) -> Run:
     """Once for each scenario: many deviations are held against the same honest runs."""
     name = repr(scenario)
     if name not in known:
-        logging.disable(logging.WARNING)  # that somebody deviates is not news
-        report = run_and_report(scenario).report
+        with no_warnings():
+            report = run_and_report(scenario).report
         updates = report.events.get("update_committed", 0)
         known[name] = Run(report.gains, updates, report.rounds, report.settled_lies)
     return known[name]

@@ -7,7 +7,6 @@ them, `--from FILE` reads them back, `--jobs N` measures N at a time.
 from __future__ import annotations
 
 import json
-import logging
 import math
 import multiprocessing
 import sys
@@ -24,6 +23,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.quiet import no_warnings
 from optfl_sim.checkers import CheckFailed
 from optfl_sim.drawing import FLOAT_RULE, TOLERANCES, compute_float_mean
 from optfl_sim.federation import Result, Scenario, run_and_report
@@ -118,8 +118,8 @@ def parse_run(line: str) -> Run:
 
 def measure(case: Case) -> Run:
     """Run the federation of `case`; raises CheckFailed if an invariant broke other than by a lie that settled."""
-    logging.disable(logging.WARNING)  # lies, found and punished, are what these cases are made of
-    result = run_and_report(build_scenario(case))
+    with no_warnings():
+        result = run_and_report(build_scenario(case))
     report = result.report
     if len(report.violations) > report.settled_lies and not report.broken_assumptions:
         raise CheckFailed(f"{case.table}, {case.name}: " + "; ".join(report.violations[:5]))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
 
 # The same examples in every run: a failure is there for everybody, and for good until it is mended. To look for new
@@ -12,3 +15,10 @@ from hypothesis import settings
 settings.register_profile("fixed", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None, max_examples=1000, print_blob=True)
 settings.load_profile(os.environ.get("OPTFL_HYPOTHESIS", "fixed"))
+
+
+@pytest.fixture(autouse=True)
+def _logging_stays_on() -> Iterator[None]:
+    """A test that switches logging off would take later ones' messages away."""
+    yield
+    assert logging.root.manager.disable == logging.NOTSET, "logging was switched off and not on again"

@@ -43,8 +43,11 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DisputeNet]:
     home = tmp_path_factory.mktemp("net")
     net = DisputeNet(home, ROUNDS, DEVIATIONS)
     with net.group:
-        net.start()
-        yield net
+        try:
+            net.start()
+            yield net
+        finally:
+            net.chronicle.close()  # while its node makes blocks
     assert not find_processes(str(home))
 
 

@@ -96,12 +96,18 @@ class Chronicle:
         self._url = url
         self._check = check
         self._news = threading.Condition()
-        threading.Thread(target=lambda: asyncio.run(self._follow()), name="chronicle", daemon=True).start()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._follow()), name="chronicle", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closing.set()
+        self._thread.join()
 
     async def _follow(self) -> None:
         height = 0
         async with Gateway(self._url) as gateway:
-            while True:
+            while not self._closing.is_set():
                 try:
                     latest = await gateway.wait_for_block(height)
                     while height < latest:
