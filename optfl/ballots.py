@@ -7,9 +7,22 @@ the same way, so that one kind of evidence serves both.
 from __future__ import annotations
 
 from optfl import keys
-from optfl.wire import transaction_pb2
+from optfl.wire import state_pb2, transaction_pb2
 
 DIGEST_BYTES = 32
+
+
+def build_aggregate_question(chain_id: str, current: state_pb2.Round) -> transaction_pb2.Ballot:
+    """What a round asks its members: which model is its result? A digest is the answer."""
+    return transaction_pb2.Ballot(
+        chain_id=chain_id,
+        task_id=current.task_id,
+        round=current.round,
+        parent_attempt=current.parent_attempt,
+        turn=current.turn,
+        restarts=current.restarts,
+        kind=transaction_pb2.BALLOT_KIND_AGGREGATE,
+    )
 
 
 def encode_ballot(ballot: transaction_pb2.Ballot) -> bytes:

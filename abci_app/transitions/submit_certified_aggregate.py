@@ -15,7 +15,7 @@ from abci_app.state.rounds import build_attempt, open_window
 from abci_app.transitions.call import Call
 from abci_app.transitions.fields import check_round, check_running_task, check_stored, validate_root
 from optfl import errors, tasks
-from optfl.ballots import verify_ballot
+from optfl.ballots import build_aggregate_question, verify_ballot
 from optfl.wire import state_pb2, transaction_pb2
 
 
@@ -75,16 +75,8 @@ def _check_ballots(
         signers.append(member)
     if not is_enough(task, members, signers):
         raise errors.BadBallots(f"{len(signers)} of {len(members)} members have signed; collect more of their ballots")
-    ballot = transaction_pb2.Ballot(
-        chain_id=state.params.chain_id,
-        task_id=task.task_id,
-        round=current.round,
-        parent_attempt=current.parent_attempt,
-        turn=current.turn,
-        restarts=current.restarts,
-        kind=transaction_pb2.BALLOT_KIND_AGGREGATE,
-        digest=message.model_root,
-    )
+    ballot = build_aggregate_question(state.params.chain_id, current)
+    ballot.digest = message.model_root
     for member, given in zip(signers, message.signatures, strict=True):
         if not verify_ballot(member.public_key, ballot, given.signature):
             raise errors.BadBallots(

@@ -19,7 +19,7 @@ from offchain.roles.signing import Signer
 from offchain.roles.views import get_head, store, submit
 from offchain.roles.watching import Cost
 from optfl import tasks
-from optfl.ballots import verify_ballot
+from optfl.ballots import build_aggregate_question, verify_ballot
 from optfl.vectors import ChunkedVector
 from optfl.wire import state_pb2, transaction_pb2
 
@@ -68,7 +68,7 @@ class Certifier:
         if self._ledger.address not in {member.address for member in view.members}:
             return
         model = await self._get_model(view, current)
-        ballot = self._build_ballot(current)
+        ballot = build_aggregate_question(self._ledger.chain_id, current)
         if model is not None:
             await self._publish(ballot, model.root)
         answers = await self._signer.ballots.collect(ballot, [member.address for member in view.members])
@@ -131,18 +131,6 @@ class Certifier:
     def choose_digest(self, root: bytes) -> bytes:
         """What is signed. Byzantine members differ in this alone."""
         return root
-
-    def _build_ballot(self, current: state_pb2.Round) -> transaction_pb2.Ballot:
-        """The question, without an answer."""
-        return transaction_pb2.Ballot(
-            chain_id=self._ledger.chain_id,
-            task_id=current.task_id,
-            round=current.round,
-            parent_attempt=current.parent_attempt,
-            turn=current.turn,
-            restarts=current.restarts,
-            kind=transaction_pb2.BALLOT_KIND_AGGREGATE,
-        )
 
     async def _check(
         self, view: state_pb2.TaskView, question: transaction_pb2.Ballot, answers: list[SignedDigest]
