@@ -18,6 +18,7 @@ from urllib.parse import quote
 import msgpack  # type: ignore[import-untyped]  # ships no types
 
 from offchain.interfaces import JournalError
+from offchain.storage.disk import sync_folder
 
 MAX_JOURNAL_BYTES = 4 << 20  # beyond, the oldest entries go: what they answered was decided long ago
 MAX_ENTRY_BYTES = 1 << 18
@@ -62,7 +63,7 @@ class FileJournal:
                     raise ValueError(f"{name} is journalled in {self._path} with another value")
                 if known is None:
                     self._write({**self._entries, name: value})
-                _sync_folder(self._path.parent)  # also where it stood there: its writer may have died before this
+                sync_folder(self._path.parent)  # also where it stood there: its writer may have died before this
         except OSError as error:
             raise JournalError(f"cannot write {self._path}: {error.strerror}; make room or mend the disk") from error
 
@@ -111,18 +112,10 @@ class FileJournal:
         folder = self._path.parent
         if not folder.exists():
             folder.mkdir(parents=True, exist_ok=True)  # another account's process may have just made it
-            _sync_folder(folder.parent)
+            sync_folder(folder.parent)
         descriptor = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
             os.close(descriptor)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -50,7 +50,7 @@ class DiskStore:
                 path.mkdir(parents=True, exist_ok=True)
             self._owner = _lock_folder(folder)
             for path in (folder, folder.parent):  # the folders must survive a power cut like what is in them
-                _sync_folder(path)
+                sync_folder(path)
             self._restore()
         except OSError as error:
             raise self._explain(error) from error
@@ -128,7 +128,7 @@ class DiskStore:
         if not self._path(vector_id).exists():
             raise StoreFailed(f"blob {vector_id.hex()} went bad while it was stored; check the disk")
         self._write_file(self._meta_path(vector_id), _encode_record(record))
-        _sync_folder(self._blobs)  # for both names; until here a restart drops what it finds
+        sync_folder(self._blobs)  # for both names; until here a restart drops what it finds
         self._index.put(vector_id, record)
 
     def _write_file(self, path: Path, data: bytes) -> None:
@@ -239,7 +239,8 @@ def _lock_folder(folder: Path) -> int:
     return descriptor
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Return once the names in `folder` are on the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
