@@ -21,8 +21,13 @@ from optfl import merkle
 VECTOR_DOMAIN = b"optfl/vector/v1"
 DEFAULT_CHUNK_VALUES = 2048
 
-DTYPE_CODES = {"int16": 1, "int32": 2}
-_WIRE_DTYPES: dict[str, np.dtype[Any]] = {"int16": np.dtype("<i2"), "int32": np.dtype("<i4")}
+DTYPE_CODES = {"int16": 1, "int32": 2, "int64": 3, "int8": 4}
+_WIRE_DTYPES: dict[str, np.dtype[Any]] = {
+    "int8": np.dtype("<i1"),
+    "int16": np.dtype("<i2"),
+    "int32": np.dtype("<i4"),
+    "int64": np.dtype("<i8"),
+}
 
 
 class ShapeError(ValueError):
@@ -37,7 +42,7 @@ class VectorError(ValueError):
 class Shape:
     """What a task says of its vectors: type, number of values, and values in a chunk (the last may be shorter)."""
 
-    dtype: Literal["int16", "int32"]
+    dtype: Literal["int8", "int16", "int32", "int64"]
     length: int
     chunk_values: int = DEFAULT_CHUNK_VALUES
 

@@ -1,49 +1,92 @@
 """Aggregation rules: exact integer arithmetic, local to a chunk, one file a rule.
 
-Rules know nothing of chunking, of the ledger or of who calls them, and use numpy integers alone: no floats, no BLAS.
+Rules know nothing of chunking, of the ledger or of who calls them, and use numpy integers and Python's alone: no
+floats, no BLAS.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
-from optfl.rules.base import MAX_UPDATES, MAX_WEIGHT, Rule, RuleError, Totals
+from optfl.rules.base import (
+    MAX_UPDATES,
+    MAX_WEIGHT,
+    Nearest,
+    Recipe,
+    RoundFacts,
+    Rule,
+    RuleError,
+    Trim,
+)
 from optfl.rules.fedavg import FedAvg
+from optfl.rules.gram import Gram, Totals
+from optfl.rules.krum import Krum, MultiKrum
 from optfl.rules.median import Median
+from optfl.rules.nnm import NearestNeighbourMixing
+from optfl.rules.pipeline import Pipeline, PreAggregator
 from optfl.rules.trimmed_mean import TrimmedMean
 
 __all__ = [
     "MAX_UPDATES",
     "MAX_WEIGHT",
     "FedAvg",
+    "Gram",
+    "Krum",
     "Median",
+    "MultiKrum",
+    "Nearest",
+    "NearestNeighbourMixing",
+    "Pipeline",
+    "PreAggregator",
+    "Recipe",
+    "RoundFacts",
     "Rule",
     "RuleError",
     "Totals",
+    "Trim",
     "TrimmedMean",
     "parse_rule",
 ]
 
-_RULES: dict[str, tuple[Callable[..., Rule], tuple[str, ...]]] = {
+RULES: dict[str, tuple[Callable[..., Rule], tuple[str, ...]]] = {
     "fedavg": (FedAvg, ()),
+    "krum": (Krum, ("f",)),
     "median": (Median, ()),
+    "multi_krum": (MultiKrum, ("f",)),
     "trimmed_mean": (TrimmedMean, ("f",)),
 }
-_USAGE = "use " + ", ".join(f"{name}({', '.join(p + '=…' for p in params)})" for name, (_, params) in _RULES.items())
+PRE_AGGREGATORS: dict[str, tuple[Callable[..., PreAggregator], tuple[str, ...]]] = {
+    "nnm": (NearestNeighbourMixing, ("f",)),
+}
+MAX_STAGES = 4  # before a rule
 _SYNTAX = re.compile(r"([a-z_]{1,32})\(((?:[a-z_]{1,32}=[0-9]{1,9}(?:, |(?=\))))*)\)")
 
 
 def parse_rule(text: str) -> Rule:
-    """The rule that `text` is the canonical name of, e.g. "trimmed_mean(f=1)"; RuleError for anything else."""
+    """The rule that `text` is the canonical name of, e.g. "nnm(f=1) | trimmed_mean(f=1)"; RuleError for anything else."""
+    *stages, last = text[:512].split(" | ")
+    if len(stages) > MAX_STAGES:
+        raise RuleError(f"{len(stages)} pre-aggregators; use at most {MAX_STAGES}")
+    before = tuple(_parse(stage, PRE_AGGREGATORS, "pre-aggregator") for stage in stages)
+    rule: Rule = _parse(last, RULES, "rule")
+    parsed = Pipeline(before, rule) if before else rule
+    if str(parsed) != text:
+        raise RuleError(f"{text[:64]!r} is not in canonical form; write {str(parsed)!r}")
+    return parsed
+
+
+def _parse(text: str, known: dict[str, tuple[Callable[..., Any], tuple[str, ...]]], what: str) -> Any:
     match = _SYNTAX.fullmatch(text)
-    if match is None or match[1] not in _RULES:
-        raise RuleError(f"no rule {text[:64]!r}; {_USAGE}")
-    build, names = _RULES[match[1]]
+    if match is None or match[1] not in known:
+        raise RuleError(f"no {what} {text[:64]!r}; {_usage(known)}")
+    build, names = known[match[1]]
     arguments = [tuple(argument.split("=")) for argument in match[2].split(", ") if argument]
     if tuple(name for name, _ in arguments) != names:
-        raise RuleError(f"{text!r} has other parameters than {match[1]} takes; {_USAGE}")
-    rule = build(**{name: int(value) for name, value in arguments})
-    if str(rule) != text:
-        raise RuleError(f"{text!r} is not in canonical form; write {str(rule)!r}")
-    return rule
+        raise RuleError(f"{text!r} has other parameters than {match[1]} takes; {_usage(known)}")
+    return build(**{name: int(value) for name, value in arguments})
+
+
+def _usage(known: dict[str, tuple[Callable[..., Any], tuple[str, ...]]]) -> str:
+    return "use " + ", ".join(f"{name}({', '.join(p + '=…' for p in params)})" for name, (_, params) in known.items())

@@ -3,29 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from optfl.arithmetic import div_round_half_up
+from optfl.rules.gram import Gram
+
 Int16Array = npt.NDArray[np.int16]
 Int32Array = npt.NDArray[np.int32]
-Totals = npt.NDArray[np.int64]
+Int64Array = npt.NDArray[np.int64]
 
 MAX_UPDATES = 1 << 12
 MAX_WEIGHT = (1 << 32) - 1
 """K <= 2^12 and w < 2^32 give W = Σw < 2^44 and |2·Σw·q + W| <= W·(2^16 + 1) < 2^61: an int64 cannot overflow."""
+MAX_MEAN_DENOMINATOR = 1 << 44
+MAX_MIX_DENOMINATOR = 1 << 30
+"""Of one combination, and of one of up to 2^12 that are then sorted: their sum is below 2^12 · 2^15 · 2^30 = 2^57."""
 
 
 class RuleError(ValueError):
     """No such rule, or inputs that it is not defined for: too few or too many updates, a weight out of bounds."""
 
 
-class Rule(Protocol):
-    """An aggregation rule as pure functions on one chunk of all K updates, in selection order (design §5).
+@dataclass(frozen=True)
+class RoundFacts:
+    """What the ledger knows of a round beside its updates, in selection order: K is the number of sample weights."""
 
-    `str(rule)` is its canonical name, which `parse_rule` reads. With K from `minimum_updates` to MAX_UPDATES it has
-    a result for every input (red team A6).
+    sample_weights: tuple[int, ...]  # the clients' numbers of examples
+    beacon: bytes = b""  # that drew the clients; known before any of them committed
+
+    @property
+    def updates(self) -> int:
+        return len(self.sample_weights)
+
+
+@dataclass(frozen=True)
+class Trim:
+    """At each coordinate: the mean without the `count` lowest and the `count` highest values."""
+
+    count: int
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """At each coordinate: the mean of the `count` values nearest to the median, the lower of two equally near."""
+
+    count: int
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """How an aggregate is made of its updates, once a rule has decided: what `output` and the kernels carry out.
+
+    `rows` int64[M, K]: M combinations of the K updates, over one `denominator`, none of whose rows adds up to more than
+    that; None for the updates themselves. Then `column` at each coordinate of these. One division rounds, halves up.
+    """
+
+    column: Trim | Nearest
+    rows: Int64Array | None = None
+    denominator: int = 1
+
+
+class Rule(Protocol):
+    """An aggregation rule, decided from totals and local to a chunk (design §5).
+
+    totals -> `weights`, which the ledger gets to see -> `recipe` -> `output` of any chunk. `str(rule)` is the canonical
+    name, which `parse_rule` reads. Each of them is total: from `minimum_updates` to `maximum_updates` updates it has a
+    result for every input (red team A6), also for totals that no updates have: somebody may claim them.
     """
 
     @property
@@ -33,20 +80,28 @@ class Rule(Protocol):
         """The least K that the rule is defined for."""
         ...
 
-    def partial(self, chunk: Int16Array) -> Totals | None:
-        """What this chunk, int16[K, c], adds to the totals; None for a rule that needs no totals."""
+    @property
+    def maximum_updates(self) -> int: ...
+
+    @property
+    def needs_totals(self) -> bool:
+        """Whether the rule looks at inner products of the updates, and so needs a trace."""
         ...
 
-    def weights(self, totals: Totals | None, sample_weights: Sequence[int]) -> tuple[int, ...]:
-        """What `output` needs besides the chunk, from the totals and the clients' weights; empty if nothing."""
+    def weights(self, gram: Gram | None, facts: RoundFacts) -> tuple[int, ...]:
+        """What the totals decide, as integers below 2^64: part of an attempt's record. Empty for rules without."""
         ...
 
-    def output(self, chunk: Int16Array, weights: Sequence[int]) -> Int32Array:
-        """The aggregate int32[c] of one chunk int16[K, c]."""
+    def recipe(self, weights: Sequence[int], facts: RoundFacts) -> Recipe:
+        """What is done at each coordinate. RuleError for weights that `weights` could not have made of any totals."""
         ...
 
-    def operations(self, updates: int, chunk_values: int) -> int:
-        """Work of re-executing one chunk, in values read: what a task's limit on proofs counts."""
+    def mixed_updates(self, updates: int) -> int:
+        """Rows of the recipe: what a coordinate's output reads, in combinations of all K updates; 0 for none."""
+        ...
+
+    def weight_operations(self, updates: int) -> int:
+        """Work of `weights` from K updates' totals, in values read: what a task's limit on proofs counts."""
         ...
 
 
@@ -57,15 +112,70 @@ class CoordinatewiseRule:
     def minimum_updates(self) -> int:
         return 1
 
-    def partial(self, chunk: Int16Array) -> Totals | None:
-        return None
+    @property
+    def maximum_updates(self) -> int:
+        return MAX_UPDATES
 
-    def weights(self, totals: Totals | None, sample_weights: Sequence[int]) -> tuple[int, ...]:
-        check_sample_weights(sample_weights)
+    @property
+    def needs_totals(self) -> bool:
+        return False
+
+    def weights(self, gram: Gram | None, facts: RoundFacts) -> tuple[int, ...]:
         return ()
 
-    def operations(self, updates: int, chunk_values: int) -> int:
-        return updates * chunk_values
+    def mixed_updates(self, updates: int) -> int:
+        return 0
+
+    def weight_operations(self, updates: int) -> int:
+        return 0
+
+
+class GramRule:
+    """Shared by rules that need the Gram matrix of the updates."""
+
+    @property
+    def maximum_updates(self) -> int:
+        return MAX_UPDATES
+
+    @property
+    def needs_totals(self) -> bool:
+        return True
+
+
+def compute_output(recipe: Recipe, chunk: Int16Array) -> Int32Array:
+    """The aggregate int32[c] of one chunk int16[K, c]: the reference that the ledger executes."""
+    values: Int64Array = chunk.astype(np.int64)
+    if recipe.rows is not None:
+        values = recipe.rows @ values  # exact: see MAX_MEAN_DENOMINATOR
+    if len(values) > 1:
+        values = np.sort(values, axis=0)
+    match recipe.column:
+        case Trim(count):
+            kept = len(values) - 2 * count
+            total: Int64Array = values[count : count + kept].sum(axis=0)
+        case Nearest(kept):
+            total = _sum_nearest(values, kept)
+    return div_round_half_up(total, recipe.denominator * kept).astype(np.int32)
+
+
+def _sum_nearest(ordered: Int64Array, kept: int) -> Int64Array:
+    """Sum of the `kept` values of each column nearest to its median; `ordered` ascends.
+
+    They are neighbours. Seen from the lowest `kept`, the window moves up by one as often as what it would take in is
+    nearer to the median than what it would leave out; both ends ascend, so that each step can be looked at on its own.
+    """
+    twice_median = ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]
+    low, high = ordered[: len(ordered) - kept], ordered[kept:]
+    total: Int64Array = ordered[:kept].sum(axis=0)
+    total += np.where(low + high < twice_median, high - low, 0).sum(axis=0)
+    return total
+
+
+def fit_rows(rows: npt.NDArray[Any], denominator: int, most: int) -> tuple[Int64Array, int]:
+    """`rows` of integers >= 0 over `denominator`, as they are or rounded down to the denominator `most`."""
+    if denominator > most:
+        rows, denominator = rows * most // denominator, most
+    return rows.astype(np.int64), denominator
 
 
 def check_sample_weights(sample_weights: Sequence[int]) -> None:
@@ -77,5 +187,19 @@ def check_sample_weights(sample_weights: Sequence[int]) -> None:
 
 def check_updates(rule: Rule, updates: int) -> None:
     """Raise RuleError unless the rule is defined for this number of updates."""
-    if not rule.minimum_updates <= updates <= MAX_UPDATES:
-        raise RuleError(f"{rule} of {updates} updates; use {rule.minimum_updates} to {MAX_UPDATES}")
+    most = min(rule.maximum_updates, MAX_UPDATES)
+    if not rule.minimum_updates <= updates <= most:
+        raise RuleError(f"{rule} of {updates} updates; use {rule.minimum_updates} to {most}")
+
+
+def check_no_weights(rule: object, weights: Sequence[int]) -> None:
+    """Raise RuleError if there are weights where totals decide nothing."""
+    if len(weights):
+        raise RuleError(f"{len(weights)} weights; {rule} has none, no totals decide it")
+
+
+def check_gram(rule: object, gram: Gram | None) -> Gram:
+    """The totals that `rule` cannot do without."""
+    if gram is None:
+        raise RuleError(f"{rule} decides by inner products; give it totals")
+    return gram

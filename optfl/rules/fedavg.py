@@ -7,16 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optfl.arithmetic import div_round_half_up
-from optfl.rules.base import (
-    CoordinatewiseRule,
-    Int16Array,
-    Int32Array,
-    RuleError,
-    Totals,
-    check_sample_weights,
-    check_updates,
-)
+from optfl.rules.base import CoordinatewiseRule, Recipe, RoundFacts, Trim, check_no_weights, check_sample_weights
 
 
 @dataclass(frozen=True)
@@ -26,16 +17,12 @@ class FedAvg(CoordinatewiseRule):
     def __str__(self) -> str:
         return "fedavg()"
 
-    def weights(self, totals: Totals | None, sample_weights: Sequence[int]) -> tuple[int, ...]:
-        check_sample_weights(sample_weights)
-        return tuple(int(weight) for weight in sample_weights)
-
-    def output(self, chunk: Int16Array, weights: Sequence[int]) -> Int32Array:
-        check_updates(self, len(chunk))
-        check_sample_weights(weights)
-        if len(weights) != len(chunk):
-            raise RuleError(f"{len(weights)} weights for {len(chunk)} updates; give each update one")
+    def recipe(self, weights: Sequence[int], facts: RoundFacts) -> Recipe:
+        check_no_weights(self, weights)
+        check_sample_weights(facts.sample_weights)
         # Exact in int64 for every input within these bounds: see MAX_WEIGHT.
-        weighted_sum = np.asarray(weights, dtype=np.int64) @ chunk.astype(np.int64)
-        total_weight = sum(int(weight) for weight in weights)
-        return div_round_half_up(weighted_sum, total_weight).astype(np.int32)
+        row = np.array([facts.sample_weights], dtype=np.int64)
+        return Recipe(Trim(0), row, int(row.sum()))
+
+    def mixed_updates(self, updates: int) -> int:
+        return 1

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from optfl.rules.base import CoordinatewiseRule, Int16Array, Int32Array, check_updates
-from optfl.rules.trimmed_mean import trim_and_average
+from optfl.rules.base import CoordinatewiseRule, Recipe, RoundFacts, Trim, check_no_weights
 
 
 @dataclass(frozen=True)
@@ -16,7 +15,6 @@ class Median(CoordinatewiseRule):
     def __str__(self) -> str:
         return "median()"
 
-    def output(self, chunk: Int16Array, weights: Sequence[int]) -> Int32Array:
-        check_updates(self, len(chunk))
-        # All but the one or two values in the middle are trimmed.
-        return trim_and_average(chunk, (len(chunk) - 1) // 2)
+    def recipe(self, weights: Sequence[int], facts: RoundFacts) -> Recipe:
+        check_no_weights(self, weights)
+        return Recipe(Trim((facts.updates - 1) // 2))  # all but the one or two values in the middle

@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
-from optfl.arithmetic import div_round_half_up
-from optfl.rules.base import MAX_UPDATES, CoordinatewiseRule, Int16Array, Int32Array, RuleError, check_updates
+from optfl.rules.base import MAX_UPDATES, CoordinatewiseRule, Recipe, RoundFacts, RuleError, Trim, check_no_weights
 
 
 @dataclass(frozen=True)
@@ -29,14 +25,6 @@ class TrimmedMean(CoordinatewiseRule):
     def minimum_updates(self) -> int:
         return 2 * self.f + 1
 
-    def output(self, chunk: Int16Array, weights: Sequence[int]) -> Int32Array:
-        check_updates(self, len(chunk))
-        return trim_and_average(chunk, self.f)
-
-
-def trim_and_average(chunk: Int16Array, trimmed: int) -> Int32Array:
-    """Mean, halves up, of int16[K, c] over K, without the `trimmed` lowest and highest of each column."""
-    kept = np.sort(chunk, axis=0)[trimmed : len(chunk) - trimmed]
-    # At most 2^12 values of at most 2^15 in size: int64 holds their sum.
-    total: npt.NDArray[np.int64] = kept.sum(axis=0, dtype=np.int64)
-    return div_round_half_up(total, len(kept)).astype(np.int32)
+    def recipe(self, weights: Sequence[int], facts: RoundFacts) -> Recipe:
+        check_no_weights(self, weights)
+        return Recipe(Trim(self.f))

@@ -1,0 +1,81 @@
+"""Krum and Multi-Krum (Blanchard et al. 2017; in the form of Allouah et al. 2023 and ByzFL).
+
+The score of an update is the sum of its squared distances to the n - f - 1 others nearest to it: one more of them than
+in Blanchard's paper, so that with itself a neighbourhood has n - f members, as many as there are honest updates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from optfl.rules.base import MAX_UPDATES, GramRule, Recipe, RoundFacts, RuleError, Trim, check_gram
+from optfl.rules.gram import Gram, Integers, pack_selection, unpack_selection
+
+
+@dataclass(frozen=True)
+class Krum(GramRule):
+    """The update with the lowest score; of equal scores the first. Needs n >= 2f+1 updates."""
+
+    f: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.f <= (MAX_UPDATES - 1) // 2:
+            raise RuleError(f"{self}; use f from 0 to {(MAX_UPDATES - 1) // 2}")
+
+    def __str__(self) -> str:
+        return f"krum(f={self.f})"
+
+    @property
+    def minimum_updates(self) -> int:
+        return 2 * self.f + 1
+
+    def count_chosen(self, updates: int) -> int:
+        return 1
+
+    def weights(self, gram: Gram | None, facts: RoundFacts) -> tuple[int, ...]:
+        scores = compute_scores(check_gram(self, gram).squared_distances, facts.updates - self.f - 1)
+        best = sorted(range(facts.updates), key=lambda update: scores[update])  # stable: selection order breaks ties
+        return pack_selection(best[: self.count_chosen(facts.updates)], facts.updates)
+
+    def recipe(self, weights: Sequence[int], facts: RoundFacts) -> Recipe:
+        chosen = check_selection(weights, facts.updates, self.count_chosen(facts.updates))
+        row = np.zeros((1, facts.updates), dtype=np.int64)
+        row[0, chosen] = 1
+        return Recipe(Trim(0), row, len(chosen))
+
+    def mixed_updates(self, updates: int) -> int:
+        return 1
+
+    def weight_operations(self, updates: int) -> int:
+        return 8 * updates * updates
+
+
+@dataclass(frozen=True)
+class MultiKrum(Krum):
+    """The mean, halves up, of the n - f updates with the lowest scores; of equal scores the first ones."""
+
+    def __str__(self) -> str:
+        return f"multi_krum(f={self.f})"
+
+    def count_chosen(self, updates: int) -> int:
+        return updates - self.f
+
+
+def compute_scores(squared_distances: Integers, neighbours: int) -> list[int]:
+    """For each update the sum of its squared distances to the `neighbours` nearest others."""
+    scores = []
+    for update, row in enumerate(squared_distances.tolist()):
+        del row[update]
+        scores.append(sum(sorted(row)[:neighbours]))
+    return scores
+
+
+def check_selection(words: Sequence[int], updates: int, count: int) -> list[int]:
+    """Indices of a bit set over `updates`, ascending; RuleError unless there are `count`."""
+    chosen = unpack_selection(words, updates)
+    if chosen is None or len(chosen) != count or tuple(words) != pack_selection(chosen, updates):
+        raise RuleError(f"the weights are no selection of {count} from {updates} updates")
+    return chosen

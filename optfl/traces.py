@@ -1,0 +1,71 @@
+"""The trace of a reduction: how a rule's totals came about, row by row, so that one wrong step shows (A5).
+
+An int64 vector of one row for each block of BLOCK_VALUES coordinates. Row i holds the totals of blocks 0..i, the upper
+triangle of the updates' Gram matrix (`optfl.rules.gram`), so that the last row has those of the whole round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from optfl.rules.gram import Totals, compute_totals, count_totals, find_total
+from optfl.vectors import Shape
+
+BLOCK_VALUES = 1 << 17
+"""Coordinates of a row. Two such blocks of updates, 512 KiB, fit into a proof; a product of 2^17 · 2^30 is exact in
+float64 too."""
+CHUNK_VALUES = 512  # of a trace: an entry opens with 4 KiB
+
+
+class Entry(NamedTuple):
+    """The inner product of updates j <= k over blocks 0..`row`."""
+
+    row: int
+    j: int
+    k: int
+
+
+def count_rows(length: int) -> int:
+    return -(-length // BLOCK_VALUES)
+
+
+def trace_shape(length: int, updates: int) -> Shape:
+    """Shape of the trace of `updates` vectors of `length` values."""
+    return Shape("int64", count_rows(length) * count_totals(updates), CHUNK_VALUES)
+
+
+def block_bounds(row: int, length: int) -> tuple[int, int]:
+    """Coordinates `start` to `stop` (exclusive) are what `row` adds."""
+    return row * BLOCK_VALUES, min((row + 1) * BLOCK_VALUES, length)
+
+
+def find_entry(entry: Entry, updates: int) -> int:
+    """Where the entry stands in the trace."""
+    return entry.row * count_totals(updates) + find_total(entry.j, entry.k, updates)
+
+
+def compute_trace(updates: Sequence[np.ndarray]) -> Totals:
+    """Trace int64[rows · K(K+1)/2] of K updates int16[D]: the reference; `offchain.kernels` has a faster one."""
+    length = len(updates[0])
+    blocks = [slice(*block_bounds(row, length)) for row in range(count_rows(length))]
+    rows = [compute_totals(np.stack([update[block] for update in updates])) for block in blocks]
+    trace: Totals = np.cumsum(rows, axis=0, dtype=np.int64).reshape(-1)
+    return trace
+
+
+def get_totals(trace: Totals, updates: int) -> Totals:
+    """The last row."""
+    return trace[-count_totals(updates) :]
+
+
+def find_first_difference(own: Totals, claimed: Totals, updates: int) -> Entry | None:
+    """The first entry of `claimed` that is wrong; None if none is. All before it are right, so that its step is wrong."""
+    wrong = np.flatnonzero(own != claimed)
+    if wrong.size == 0:
+        return None
+    row, position = divmod(int(wrong[0]), count_totals(updates))
+    j, k = (int(index[position]) for index in np.triu_indices(updates))
+    return Entry(row, j, k)
