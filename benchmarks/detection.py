@@ -28,7 +28,7 @@ from offchain.roles.watching import Policy
 from optfl import tasks
 from optfl.aggregation import aggregate
 from optfl.keys import SigningKey
-from optfl.rules import parse_rule
+from optfl.rules import RoundFacts, parse_rule
 from optfl.vectors import ChunkedVector, Opening, Shape
 from optfl.wire import receipt_pb2, state_pb2, transaction_pb2
 
@@ -136,7 +136,7 @@ async def measure(corrupted: int, share: float, trials: int, seed: int) -> Findi
         validator = Validator(
             world,
             world,
-            lambda rule, base, updates, weights: aggregate(rule, base, updates, weights, max(len(base), 1)),
+            lambda rule, base, updates, facts: aggregate(rule, base, updates, facts, max(len(base), 1)),
             policy=Policy(share=share),
             private_seed=seed.to_bytes(8, "big") + trial.to_bytes(8, "big"),
             compute=inline,
@@ -156,8 +156,8 @@ def _make_attempt(corrupted: int, seed: int) -> tuple[state_pb2.TaskView, state_
         ChunkedVector(update_shape, draw.integers(-500, 500, parameters.length).astype(np.int16))
         for _ in range(UPDATES)
     ]
-    weights = [1] * UPDATES
-    values = aggregate(parse_rule(RULE), base.values, [u.values for u in updates], weights, 16)
+    facts = RoundFacts((1,) * UPDATES)
+    values = aggregate(parse_rule(RULE), base.values, [u.values for u in updates], facts, 16).model
     for chunk in draw.choice(CHUNKS, corrupted, replace=False):
         values[16 * chunk] += 1
     model = ChunkedVector(model_shape, values)

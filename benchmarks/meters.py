@@ -11,8 +11,9 @@ from offchain.interfaces import Blobs, Int16Vector, Int32Vector, Trainer, Transa
 from offchain.roles.views import Aggregate
 from offchain.storage.protocol import Handle, Verb
 from offchain.storage.replicated import Accept, T, Transport
+from optfl.aggregation import Aggregation
 from optfl.certificates import Statement
-from optfl.rules import Rule
+from optfl.rules import RoundFacts, Rule
 from optfl.vectors import Opening, Shape
 from optfl.wire import receipt_pb2, state_pb2, transaction_pb2
 
@@ -47,11 +48,9 @@ class Meter:
         return MeteredTrainer(trainer, self._trace, self._who)
 
     def aggregate(self, aggregate: Aggregate) -> Aggregate:
-        def metered(
-            rule: Rule, base: Int32Vector, updates: Sequence[Int16Vector], weights: Sequence[int]
-        ) -> Int32Vector:
+        def metered(rule: Rule, base: Int32Vector, updates: Sequence[Int16Vector], facts: RoundFacts) -> Aggregation:
             with self._trace.span(self._who, READS[self._kind], AGGREGATION):
-                return aggregate(rule, base, updates, weights)
+                return aggregate(rule, base, updates, facts)
 
         return metered
 

@@ -24,7 +24,7 @@ from benchmarks.worker import Account, Work, read_work, run_all
 from benchmarks.workload import make_model, make_trainer
 from offchain.adapters.allocator import keep_large_buffers
 from offchain.roles.views import Aggregate
-from optfl.rules import parse_rule
+from optfl.rules import RoundFacts, parse_rule
 from optfl_cli.roles import load_kernel
 
 _NUMBER_BYTES = 4
@@ -59,7 +59,7 @@ def run_server(work: Work, trace: Trace, aggregate: Aggregate) -> None:
             link.sendall(number.to_bytes(_NUMBER_BYTES, "big"))
         run_all([partial(exchange, position) for position in range(len(clients))])
         with trace.span("server", "aggregate", AGGREGATION, number):
-            model = aggregate(rule, model, updates, weights)
+            model = aggregate(rule, model, updates, RoundFacts(tuple(weights))).model
     for link in links.values():
         link.sendall(bytes(_NUMBER_BYTES))
         link.close()

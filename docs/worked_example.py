@@ -22,7 +22,7 @@ from optfl.beacon import HashChain, compute_beacon, compute_tip, encode_withheld
 from optfl.certificates import Statement, build_certificate, encode_receipt, sign_receipt
 from optfl.fees import compute_fee
 from optfl.fraud import build_output_proof, is_fraud
-from optfl.rules import parse_rule
+from optfl.rules import RoundFacts, parse_rule
 from optfl.transactions import encode_reveal, sign_transaction
 from optfl.vectors import ChunkedVector
 from optfl.wire import state_pb2, transaction_pb2
@@ -65,7 +65,8 @@ def main() -> None:
     steps = np.arange(20)
     updates = [ChunkedVector(tasks.update_shape(parameters), (k * k - steps).astype(np.int16)) for k in range(4)]
     base = ChunkedVector(tasks.model_shape(parameters), (1000 * steps).astype(np.int32))
-    values = aggregate(parse_rule(parameters.rule), base.values, [u.values for u in updates], [1] * 4, 16)
+    facts = RoundFacts((1,) * 4)
+    values = aggregate(parse_rule(parameters.rule), base.values, [u.values for u in updates], facts, 16).model
     model = ChunkedVector(tasks.model_shape(parameters), values)
     show("update of client0, bytes", updates[0].data)
     show("leaf hash of its chunk 0", merkle.hash_leaf(updates[0].chunk_bytes(0)))

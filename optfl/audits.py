@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 from typing import NamedTuple
 
-from optfl.tasks import MODEL_BLOB
+from optfl.tasks import MODEL_BLOB, TRACE_BLOB, model_shape, trace_shape
+from optfl.wire import state_pb2, transaction_pb2
 
-__all__ = ["AUDIT_DOMAIN", "MODEL_BLOB", "AuditedChunk", "compute_audit"]
+__all__ = ["AUDIT_DOMAIN", "MODEL_BLOB", "TRACE_BLOB", "AuditedChunk", "compute_audit", "draw_audit"]
 
 AUDIT_DOMAIN = b"optfl/audit/v1"
 
@@ -19,16 +20,30 @@ AUDIT_DOMAIN = b"optfl/audit/v1"
 class AuditedChunk(NamedTuple):
     """What a replica has to open."""
 
-    blob: int  # index into the attempt's inputs, or MODEL_BLOB
+    blob: int  # index into the attempt's inputs, MODEL_BLOB or TRACE_BLOB
     chunk: int
 
 
-def compute_audit(beacon: bytes, task_id: int, attempt_id: int, replica: int, inputs: int, chunks: int) -> AuditedChunk:
-    """The chunk drawn for the task's `replica`-th replica: of `inputs` updates and the model, each of `chunks` chunks.
+def compute_audit(
+    beacon: bytes, task_id: int, attempt_id: int, replica: int, inputs: int, chunks: int, trace_chunks: int = 0
+) -> AuditedChunk:
+    """The chunk drawn for the task's `replica`-th replica: of `inputs` updates and the model, each of `chunks` chunks,
+    and of the trace, if there is one.
 
-    x = SHA-256(domain ‖ beacon ‖ task ‖ attempt ‖ replica); blob number x mod (inputs + 1), the model last; chunk
-    ⌊x / (inputs + 1)⌋ mod chunks. Anyone can recompute it.
+    x = SHA-256(domain ‖ beacon ‖ task ‖ attempt ‖ replica); blob number x mod n, for n blobs in this order; chunk
+    ⌊x / n⌋ mod its number of chunks. Anyone can recompute it.
     """
+    blobs = [*range(inputs), MODEL_BLOB, *([TRACE_BLOB] if trace_chunks else [])]
     seed = task_id.to_bytes(8, "big") + attempt_id.to_bytes(4, "big") + replica.to_bytes(4, "big")
-    rest, blob = divmod(int.from_bytes(hashlib.sha256(AUDIT_DOMAIN + beacon + seed).digest(), "big"), inputs + 1)
-    return AuditedChunk(MODEL_BLOB if blob == inputs else blob, rest % chunks)
+    digest = hashlib.sha256(AUDIT_DOMAIN + beacon + seed).digest()
+    rest, position = divmod(int.from_bytes(digest, "big"), len(blobs))
+    blob = blobs[position]
+    return AuditedChunk(blob, rest % (trace_chunks if blob == TRACE_BLOB else chunks))
+
+
+def draw_audit(parameters: transaction_pb2.TaskParameters, attempt: state_pb2.Attempt, replica: int) -> AuditedChunk:
+    """The chunk of an attempt's blobs that is drawn for the task's `replica`-th replica."""
+    inputs = len(attempt.inputs)
+    trace_chunks = trace_shape(parameters, inputs).chunks if attempt.HasField("reduction") else 0
+    chunks = model_shape(parameters).chunks
+    return compute_audit(attempt.beacon, attempt.task_id, attempt.attempt_id, replica, inputs, chunks, trace_chunks)

@@ -6,10 +6,24 @@ the same way, so that one kind of evidence serves both.
 
 from __future__ import annotations
 
+import hashlib
+
 from optfl import keys
 from optfl.wire import state_pb2, transaction_pb2
 
 DIGEST_BYTES = 32
+AGGREGATE_DOMAIN = b"optfl/aggregate/v1"
+
+
+def compute_aggregate_digest(model_root: bytes, reduction: transaction_pb2.Reduction | None) -> bytes:
+    """What members sign of their result: the model's root, or with totals a digest of all that can be proven wrong.
+
+    SHA-256(domain ‖ model root ‖ trace root ‖ weights, 8 bytes each, big-endian).
+    """
+    if reduction is None:
+        return model_root
+    weights = b"".join(weight.to_bytes(8, "big") for weight in reduction.weights)
+    return hashlib.sha256(AGGREGATE_DOMAIN + model_root + reduction.trace_root + weights).digest()
 
 
 def build_aggregate_question(chain_id: str, current: state_pb2.Round) -> transaction_pb2.Ballot:

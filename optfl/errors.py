@@ -339,6 +339,12 @@ class AlreadyAnswered(Rejection):
     code = 72
 
 
+class BadReduction(Rejection):
+    """A rule with totals needs their trace and what they decide; other rules have neither."""
+
+    code = 73
+
+
 # 80..99: disputes.
 
 

@@ -1,4 +1,8 @@
-"""One-step fraud proofs: open the K input chunks, the base chunk and the claimed chunk; re-execute; compare.
+"""One-step fraud proofs: open a few chunks that the attempt's record names, re-execute one step on them, compare.
+
+Three kinds follow a claim from its inputs to its model. *step*: one entry of the trace is not the one before it plus
+the inner product of two blocks. *weights*: the trace's last row decides otherwise. *output*: a chunk of the model is
+not what the rule, so decided, makes of the inputs. Rules without totals need the last alone.
 
 A proof is judged on the record of the attempt that it names and on nothing else (amendment A1), so that nothing that
 happens later can turn an honest aggregate into a fraud (red team R1).
@@ -10,11 +14,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from optfl import tasks
-from optfl.aggregation import aggregate_chunk
+from optfl import tasks, traces
+from optfl.aggregation import aggregate_chunk, derive_weights
 from optfl.rules import parse_rule
-from optfl.vectors import ChunkedVector, Opening, Shape, VectorError, verify_opening
+from optfl.rules.gram import count_totals
+from optfl.vectors import ChunkedVector, Opening, Shape, VectorError, verify_opening, verify_range_opening
 from optfl.wire import state_pb2, transaction_pb2
+
+Proof = transaction_pb2.OutputProof | transaction_pb2.StepProof | transaction_pb2.WeightsProof
 
 
 class ProofError(ValueError):
@@ -42,13 +49,64 @@ def encode_output_proof(
     )
 
 
-def is_fraud(
+def build_step_proof(
+    entry: traces.Entry, updates: Sequence[ChunkedVector], trace: ChunkedVector
+) -> transaction_pb2.StepProof:
+    """Proof that `entry` of the claimed `trace` is no step from the row before it."""
+    after = traces.find_entry(entry, len(updates)) // trace.shape.chunk_values
+    proof = transaction_pb2.StepProof(row=entry.row, j=entry.j, k=entry.k, after=_encode_opening(trace.opening(after)))
+    if entry.row > 0:
+        before = traces.find_entry(entry._replace(row=entry.row - 1), len(updates)) // trace.shape.chunk_values
+        proof.before.CopyFrom(_encode_opening(trace.opening(before)))
+    chunks = _block_chunks(updates[0].shape, entry.row)
+    proof.update_j.CopyFrom(_encode_opening(updates[entry.j].range_opening(chunks)))
+    if entry.j != entry.k:
+        proof.update_k.CopyFrom(_encode_opening(updates[entry.k].range_opening(chunks)))
+    return proof
+
+
+def build_weights_proof(trace: ChunkedVector, updates: int) -> transaction_pb2.WeightsProof:
+    """Proof that the last row of the claimed `trace` decides otherwise than the attempt says."""
+    totals = _encode_opening(trace.range_opening(_last_row_chunks(trace.shape, updates)))
+    return transaction_pb2.WeightsProof(totals=totals)
+
+
+def wrap_proof(attempt: state_pb2.Attempt, proof: Proof) -> transaction_pb2.SubmitFraudProof:
+    """The transaction that shows `proof` of an attempt."""
+    message = transaction_pb2.SubmitFraudProof(task_id=attempt.task_id, attempt_id=attempt.attempt_id)
+    match proof:
+        case transaction_pb2.OutputProof():
+            message.output.CopyFrom(proof)
+        case transaction_pb2.StepProof():
+            message.step.CopyFrom(proof)
+        case transaction_pb2.WeightsProof():
+            message.weights.CopyFrom(proof)
+    return message
+
+
+def unwrap_proof(message: transaction_pb2.SubmitFraudProof) -> Proof:
+    """The proof in a transaction that has one."""
+    proof: Proof = getattr(message, message.WhichOneof("proof") or "output")
+    return proof
+
+
+def is_fraud(parameters: transaction_pb2.TaskParameters, attempt: state_pb2.Attempt, proof: Proof) -> bool:
+    """Whether the step that the proof opens was done wrong; bit for bit, no tolerance.
+
+    Raises ProofError if an opening does not verify against the attempt's record, or it has no such step.
+    """
+    match proof:
+        case transaction_pb2.OutputProof():
+            return _is_wrong_output(parameters, attempt, proof)
+        case transaction_pb2.StepProof():
+            return _is_wrong_step(parameters, attempt, proof)
+        case transaction_pb2.WeightsProof():
+            return _are_wrong_weights(parameters, attempt, proof)
+
+
+def _is_wrong_output(
     parameters: transaction_pb2.TaskParameters, attempt: state_pb2.Attempt, proof: transaction_pb2.OutputProof
 ) -> bool:
-    """Whether the claimed chunk differs from what the rule makes of the inputs; bit for bit, no tolerance.
-
-    Raises ProofError if an opening does not verify against the attempt's record.
-    """
     if len(proof.updates) != len(attempt.inputs):
         raise ProofError(f"{len(proof.updates)} updates are opened, but the attempt has {len(attempt.inputs)} inputs")
     update_shape, model_shape = tasks.update_shape(parameters), tasks.model_shape(parameters)
@@ -58,9 +116,60 @@ def is_fraud(
     ]
     base = _open(model_shape, attempt.base_root, proof.chunk, proof.base, "the base")
     claimed = _open(model_shape, attempt.model_root, proof.chunk, proof.claimed, "the claimed model")
-    weights = [given.weight for given in attempt.inputs]
-    expected = aggregate_chunk(parse_rule(attempt.rule), base, np.stack(updates), weights)
+    facts, weights = tasks.get_facts(attempt), attempt.reduction.weights
+    expected = aggregate_chunk(parse_rule(attempt.rule), base, np.stack(updates), facts, weights)
     return not np.array_equal(expected, claimed)
+
+
+def _is_wrong_step(
+    parameters: transaction_pb2.TaskParameters, attempt: state_pb2.Attempt, proof: transaction_pb2.StepProof
+) -> bool:
+    shape, updates = _get_trace_shape(parameters, attempt), len(attempt.inputs)
+    if not (proof.j <= proof.k < updates and proof.row < traces.count_rows(parameters.length)):
+        raise ProofError(f"a trace of {updates} inputs has no entry ({proof.j}, {proof.k}) in row {proof.row}")
+    if proof.HasField("before") != (proof.row > 0) or proof.HasField("update_k") != (proof.j != proof.k):
+        raise ProofError("open the row before where there is one, and the second update where it is another one")
+    entry = traces.Entry(proof.row, proof.j, proof.k)
+    root = attempt.reduction.trace_root
+    after = _open_entry(shape, root, entry, updates, proof.after)
+    before = _open_entry(shape, root, entry._replace(row=proof.row - 1), updates, proof.before) if proof.row else 0
+    update_shape = tasks.update_shape(parameters)
+    chunks = _block_chunks(update_shape, proof.row)
+    first = _open_range(update_shape, attempt.inputs[proof.j].update_root, chunks, proof.update_j, "the first update")
+    second = first
+    if proof.j != proof.k:
+        root = attempt.inputs[proof.k].update_root
+        second = _open_range(update_shape, root, chunks, proof.update_k, "the second update")
+    # Exact: 2^17 products of at most 2^30; in Python's integers, for the claimed entries may be any.
+    return after != before + int(np.dot(first.astype(np.int64), second.astype(np.int64)))
+
+
+def _are_wrong_weights(
+    parameters: transaction_pb2.TaskParameters, attempt: state_pb2.Attempt, proof: transaction_pb2.WeightsProof
+) -> bool:
+    shape, updates = _get_trace_shape(parameters, attempt), len(attempt.inputs)
+    chunks = _last_row_chunks(shape, updates)
+    opened = _open_range(shape, attempt.reduction.trace_root, chunks, proof.totals, "the trace")
+    totals = traces.get_totals(opened, updates)
+    expected = derive_weights(parse_rule(attempt.rule), totals, tasks.get_facts(attempt))
+    return expected != tuple(attempt.reduction.weights)
+
+
+def _get_trace_shape(parameters: transaction_pb2.TaskParameters, attempt: state_pb2.Attempt) -> Shape:
+    if not attempt.HasField("reduction"):
+        raise ProofError(f"attempt {attempt.attempt_id} has no trace; prove a chunk of its model wrong")
+    return tasks.trace_shape(parameters, len(attempt.inputs))
+
+
+def _block_chunks(update_shape: Shape, row: int) -> range:
+    """The chunks of an update that `row` of a trace adds; chunk sizes are powers of two up to a block's."""
+    in_block = max(traces.BLOCK_VALUES // update_shape.chunk_values, 1)
+    return range(row * in_block, min((row + 1) * in_block, update_shape.chunks))
+
+
+def _last_row_chunks(trace_shape: Shape, updates: int) -> range:
+    start = trace_shape.length - count_totals(updates)
+    return range(start // trace_shape.chunk_values, trace_shape.chunks)
 
 
 def _encode_opening(opening: Opening) -> transaction_pb2.Opening:
@@ -72,3 +181,15 @@ def _open(shape: Shape, root: bytes, chunk: int, opening: transaction_pb2.Openin
         return verify_opening(shape, root, chunk, Opening(opening.data, tuple(opening.path)))
     except VectorError as error:
         raise ProofError(f"chunk {chunk} of {what} does not open: {error}") from None
+
+
+def _open_range(shape: Shape, root: bytes, chunks: range, opening: transaction_pb2.Opening, what: str) -> np.ndarray:
+    try:
+        return verify_range_opening(shape, root, chunks, Opening(opening.data, tuple(opening.path)))
+    except VectorError as error:
+        raise ProofError(f"{what} does not open: {error}") from None
+
+
+def _open_entry(shape: Shape, root: bytes, entry: traces.Entry, updates: int, opening: transaction_pb2.Opening) -> int:
+    chunk, offset = divmod(traces.find_entry(entry, updates), shape.chunk_values)
+    return int(_open(shape, root, chunk, opening, f"the trace, row {entry.row},")[offset])

@@ -7,7 +7,7 @@ the largest power of two below n. Seen from below: neighbours pair up, and an od
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 HASH_BYTES = 32
 EMPTY_ROOT = hashlib.sha256(b"").digest()
@@ -71,6 +71,14 @@ class MerkleTree:
             index //= 2
         return aunts
 
+    def range_path(self, start: int, stop: int) -> list[bytes]:
+        """What leads from leaves `start` to `stop` (exclusive) to the root: the subtrees beside them, left to right."""
+        _check_range(start, stop, self.size)
+        path = []
+        for level, index in _walk_outside(start, stop, self.size):
+            path.append(self._levels[level][index])
+        return path
+
 
 def compute_root(leaf_hashes: Sequence[bytes]) -> bytes:
     """Root over leaf hashes; SHA-256 of nothing for an empty tree."""
@@ -105,6 +113,45 @@ def compute_root_from_path(leaf_hash: bytes, index: int, size: int, path: Sequen
     return node
 
 
+def compute_root_from_range(leaf_hashes: Sequence[bytes], start: int, size: int, path: Sequence[bytes]) -> bytes:
+    """Root of the tree of `size` leaves that has these from `start` on, and `path` of `MerkleTree.range_path`.
+
+    `size` must come from what the verifier knows, never from the proof (red team A3). MerkleError when the leaves are
+    not within the tree or the path has another length than such a tree gives it.
+    """
+    stop = start + len(leaf_hashes)
+    _check_range(start, stop, size)
+    if any(len(given) != HASH_BYTES for given in (*leaf_hashes, *path)):
+        raise MerkleError(f"a hash in a path has {HASH_BYTES} bytes")
+    outside = list(_walk_outside(start, stop, size))
+    if len(path) != len(outside):
+        raise MerkleError(f"the path has {len(path)} hashes where {len(outside)} lead to the root")
+    known = dict(zip(outside, path, strict=True))
+    level = dict(enumerate(leaf_hashes, start))
+    height = 0
+    while size > 1:
+        level |= {index: node for (at, index), node in known.items() if at == height}
+        parents = {}
+        for index in range(min(level) // 2, max(level) // 2 + 1):
+            left, right = level[2 * index], level.get(2 * index + 1)
+            parents[index] = left if right is None else hash_node(left, right)  # an odd one out moves up
+        level, size, height = parents, (size + 1) // 2, height + 1
+    return level[0]
+
+
+def _walk_outside(start: int, stop: int, size: int) -> Iterator[tuple[int, int]]:
+    """(level, index) of the largest subtrees that hold no leaf from `start` to `stop`, left to right."""
+    left, right, level = list[tuple[int, int]](), list[tuple[int, int]](), 0
+    while size > 1:
+        if start % 2:
+            left.append((level, start - 1))
+        if stop % 2 and stop < size:
+            right.append((level, stop))
+        start, stop, size, level = start // 2, (stop + 1) // 2, (size + 1) // 2, level + 1
+    yield from reversed(left)
+    yield from right
+
+
 def encode_uvarint(value: int) -> bytes:
     """Unsigned LEB128, as protobuf and Go's encoding/binary write it."""
     if value < 0:
@@ -126,6 +173,11 @@ def simple_map_leaf(key: bytes, value: bytes) -> bytes:
 def compute_simple_map_root(items: Mapping[bytes, bytes]) -> bytes:
     """Root of CometBFT's simple map: the tree over the entries in the order of their keys."""
     return compute_root([simple_map_leaf(key, items[key]) for key in sorted(items)])
+
+
+def _check_range(start: int, stop: int, size: int) -> None:
+    if not 0 <= start < stop <= size:
+        raise MerkleError(f"leaves {start} to {stop} of a tree with {size} leaves")
 
 
 def _check_index(index: int, size: int) -> None:

@@ -6,7 +6,9 @@ import hashlib
 import re
 from collections.abc import Iterable
 
-from optfl import certificates
+from optfl import certificates, traces
+from optfl.rules import RoundFacts, parse_rule
+from optfl.rules.gram import count_totals
 from optfl.vectors import Shape
 from optfl.wire import state_pb2, transaction_pb2
 
@@ -18,6 +20,7 @@ _PLUGIN = re.compile(r"float\(([a-z][a-z0-9_]{0,31})\)")
 
 
 MODEL_BLOB = (1 << 32) - 1  # names an attempt's model where a number names one of its updates
+TRACE_BLOB = (1 << 32) - 2  # and its trace
 MAX_RESTARTS = 3  # of a turn, after demanded blobs were found or struck: a lazy aggregator cannot buy time for ever
 MAX_LIVE_ROUNDS = 256  # of a task: rounds that are dropped cost nobody anything, but each is kept until it settles
 
@@ -67,6 +70,31 @@ def model_shape(parameters: transaction_pb2.TaskParameters) -> Shape:
     return Shape("int32", parameters.length, parameters.chunk_values)
 
 
+def trace_shape(parameters: transaction_pb2.TaskParameters, updates: int) -> Shape:
+    """Of rules with totals: the shape of the trace of so many updates."""
+    return traces.trace_shape(parameters.length, updates)
+
+
+def needs_totals(parameters: transaction_pb2.TaskParameters) -> bool:
+    """Whether attempts of such a task have a trace."""
+    is_exact = parameters.arithmetic == transaction_pb2.ARITHMETIC_EXACT
+    return is_exact and parse_rule(parameters.rule).needs_totals
+
+
+def get_facts(attempt: state_pb2.Attempt) -> RoundFacts:
+    """What an attempt's record says of its round beside the updates."""
+    return RoundFacts(tuple(given.weight for given in attempt.inputs), attempt.round_beacon)
+
+
+def find_blob(parameters: transaction_pb2.TaskParameters, attempt: state_pb2.Attempt, blob: int) -> tuple[Shape, bytes]:
+    """Shape and root of an attempt's input number `blob`, of its model or of its trace."""
+    if blob == MODEL_BLOB:
+        return model_shape(parameters), attempt.model_root
+    if blob == TRACE_BLOB:
+        return trace_shape(parameters, len(attempt.inputs)), attempt.reduction.trace_root
+    return update_shape(parameters), attempt.inputs[blob].update_root
+
+
 def replica_quorum(parameters: transaction_pb2.TaskParameters) -> int:
     return certificates.quorum_of(len(parameters.replicas))
 
@@ -95,6 +123,8 @@ def compute_min_window_blocks(parameters: transaction_pb2.TaskParameters, block_
     """Blocks in which a watcher can fetch K updates and two models, re-execute, and get a proof included (A8, L1)."""
     fetch_bytes = parameters.clients_per_round * update_shape(parameters).size_bytes
     fetch_bytes += 2 * model_shape(parameters).size_bytes
+    if needs_totals(parameters):
+        fetch_bytes += trace_shape(parameters, parameters.clients_per_round).size_bytes
     # Re-execution runs at memory speed and is allowed the time of the fetch; two blocks carry the proof.
     fetch_ms = 2 * -(-fetch_bytes * 1000 // parameters.bandwidth_bytes_per_second)
     return -(-fetch_ms // block_time_ms) + 2
@@ -153,9 +183,31 @@ def compute_inputs_hash(inputs: Iterable[state_pb2.Input]) -> bytes:
 
 
 def compute_proof_bytes(parameters: transaction_pb2.TaskParameters) -> int:
-    """Size that the largest output proof of such a task, as a signed transaction, cannot exceed."""
+    """Size that the largest proof of such a task, as a signed transaction, cannot exceed."""
     update, model = update_shape(parameters), model_shape(parameters)
     chunk_values = min(parameters.chunk_values, parameters.length)
-    path = _PATH_ENTRY_BYTES * (update.chunks - 1).bit_length() + _OPENING_OVERHEAD_BYTES
-    updates = parameters.clients_per_round * (chunk_values * update.value_bytes + path)
-    return updates + 2 * (chunk_values * model.value_bytes + path) + _ENVELOPE_BYTES
+    path = _compute_path_bytes(update)
+    output = parameters.clients_per_round * (chunk_values * update.value_bytes + path)
+    output += 2 * (chunk_values * model.value_bytes + path)
+    largest = output
+    if needs_totals(parameters):
+        trace = trace_shape(parameters, parameters.clients_per_round)
+        chunk = trace.chunk_values * trace.value_bytes + _compute_path_bytes(trace)
+        # The siblings of a range are on both of its sides.
+        block = min(traces.BLOCK_VALUES, parameters.length) * update.value_bytes + 2 * path
+        row = count_totals(parameters.clients_per_round) * trace.value_bytes
+        largest = max(output, 2 * chunk + 2 * block, row + 2 * chunk)
+    return largest + _ENVELOPE_BYTES
+
+
+def _compute_path_bytes(shape: Shape) -> int:
+    return _PATH_ENTRY_BYTES * (shape.chunks - 1).bit_length() + _OPENING_OVERHEAD_BYTES
+
+
+def compute_proof_operations(parameters: transaction_pb2.TaskParameters) -> int:
+    """Work of judging the most expensive proof of such a task, in values read."""
+    rule, updates = parse_rule(parameters.rule), parameters.clients_per_round
+    output = max(rule.mixed_updates(updates), 1) * updates * parameters.chunk_values
+    if not rule.needs_totals:
+        return output
+    return max(output, 2 * traces.BLOCK_VALUES, rule.weight_operations(updates))

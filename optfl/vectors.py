@@ -74,10 +74,19 @@ class Shape:
         start = chunk * self.chunk_values
         return start, min(start + self.chunk_values, self.length)
 
+    def range_bounds(self, chunks: range) -> tuple[int, int]:
+        """Values `start` to `stop` (exclusive) are these neighbouring chunks; VectorError when there are none such."""
+        if not 0 <= chunks.start < chunks.stop <= self.chunks or chunks.step != 1:
+            raise VectorError(f"chunks {chunks.start} to {chunks.stop} of a vector with {self.chunks} chunks")
+        return chunks.start * self.chunk_values, min(chunks.stop * self.chunk_values, self.length)
+
 
 @dataclass(frozen=True)
 class Opening:
-    """One chunk of a vector (little-endian bytes) and the siblings that lead from its leaf to the root, bottom-up."""
+    """One chunk of a vector (little-endian bytes) and the siblings that lead from its leaf to the root, bottom-up.
+
+    Or several neighbouring chunks, with the roots of the subtrees beside them from left to right.
+    """
 
     data: bytes
     path: tuple[bytes, ...]
@@ -101,6 +110,12 @@ class ChunkedVector:
 
     def opening(self, chunk: int) -> Opening:
         return Opening(self.chunk_bytes(chunk), tuple(self._tree.path(chunk)))
+
+    def range_opening(self, chunks: range) -> Opening:
+        """Several neighbouring chunks, opened together."""
+        start, stop = self.shape.range_bounds(chunks)
+        data = self.data[start * self.shape.value_bytes : stop * self.shape.value_bytes]
+        return Opening(data, tuple(self._tree.range_path(chunks.start, chunks.stop)))
 
     @property
     def root(self) -> bytes:
@@ -139,6 +154,24 @@ def verify_opening(shape: Shape, root: bytes, chunk: int, opening: Opening) -> n
         raise VectorError(f"{len(opening.data)} bytes where chunk {chunk} has {expected_bytes}")
     if _compute_opened_root(shape, chunk, opening.data, opening.path) != root:
         raise VectorError(f"chunk {chunk} with its path does not lead to the root")
+    return _decode_values(shape, opening.data)
+
+
+def verify_range_opening(shape: Shape, root: bytes, chunks: range, opening: Opening) -> npt.NDArray[Any]:
+    """Values of neighbouring chunks of the vector with `root`, read-only; VectorError as `verify_opening`."""
+    start, stop = shape.range_bounds(chunks)
+    expected_bytes = (stop - start) * shape.value_bytes
+    if len(opening.data) != expected_bytes:
+        raise VectorError(
+            f"{len(opening.data)} bytes where chunks {chunks.start} to {chunks.stop} have {expected_bytes}"
+        )
+    leaves = merkle.hash_leaves(opening.data, shape.chunk_values * shape.value_bytes)
+    try:
+        opened = merkle.compute_root_from_range(leaves, chunks.start, shape.chunks, opening.path)
+    except merkle.MerkleError as error:
+        raise VectorError(f"chunks {chunks.start} to {chunks.stop}: {error}") from error
+    if opened != root:
+        raise VectorError(f"chunks {chunks.start} to {chunks.stop} with their path do not lead to the root")
     return _decode_values(shape, opening.data)
 
 

@@ -224,8 +224,13 @@ class Checkers:
             return self._measure(
                 parameters, attempt, self.compute_float(name, parameters, base.values, values, weights)
             )
-        expected = aggregate(parse_rule(attempt.rule), base.values, values, weights, len(base.values))
-        is_right = ChunkedVector(tasks.model_shape(parameters), expected).root == attempt.model_root
+        facts = tasks.get_facts(attempt)
+        expected = aggregate(parse_rule(attempt.rule), base.values, values, facts, len(base.values))
+        is_right = ChunkedVector(tasks.model_shape(parameters), expected.model).root == attempt.model_root
+        if expected.trace is not None:
+            trace = ChunkedVector(tasks.trace_shape(parameters, facts.updates), expected.trace)
+            is_right &= trace.root == attempt.reduction.trace_root
+            is_right &= expected.weights == tuple(attempt.reduction.weights)
         return Judgement.RIGHT if is_right else Judgement.WRONG
 
     def _measure(

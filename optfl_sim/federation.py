@@ -47,11 +47,11 @@ from offchain.storage.memory import MemoryStore
 from offchain.storage.protocol import Handle, Verb
 from offchain.storage.service import ReplicaService
 from offchain.storage.store import BlobStore, NotStored
-from optfl.aggregation import aggregate
+from optfl.aggregation import Aggregation, aggregate
 from optfl.beacon import HashChain
 from optfl.certificates import Statement, sign_receipt
 from optfl.keys import SigningKey
-from optfl.rules import Rule, parse_rule
+from optfl.rules import RoundFacts, Rule, parse_rule
 from optfl.tasks import parse_plugin
 from optfl.vectors import ChunkedVector
 from optfl.wire import state_pb2, transaction_pb2
@@ -560,10 +560,10 @@ async def run_at_once(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def aggregate_reference(
-    rule: Rule, base: Int32Vector, updates: Sequence[Int16Vector], sample_weights: Sequence[int]
-) -> Int32Vector:
+    rule: Rule, base: Int32Vector, updates: Sequence[Int16Vector], facts: RoundFacts
+) -> Aggregation:
     """The reference rules, for a world in which vectors are short and nobody waits for a compiler."""
-    return aggregate(rule, base, updates, sample_weights, len(base))
+    return aggregate(rule, base, updates, facts, len(base))
 
 
 def _draw_optimum(seed: int, length: int) -> npt.NDArray[np.int64]:

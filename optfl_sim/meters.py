@@ -13,7 +13,8 @@ from offchain.interfaces import Int16Vector, Int32Vector
 from offchain.roles.computing import FloatAggregate, Reals
 from offchain.roles.views import Aggregate
 from offchain.storage.protocol import Verb
-from optfl.rules import Rule
+from optfl.aggregation import Aggregation
+from optfl.rules import RoundFacts, Rule
 
 
 @dataclass
@@ -31,11 +32,9 @@ class Meter:
         self.message_bytes[verb] += len(request) + len(answer or b"")
 
     def wrap_kernel(self, kernel: Aggregate) -> Aggregate:
-        def count(
-            rule: Rule, base: Int32Vector, updates: Sequence[Int16Vector], sample_weights: Sequence[int]
-        ) -> Int32Vector:
+        def count(rule: Rule, base: Int32Vector, updates: Sequence[Int16Vector], facts: RoundFacts) -> Aggregation:
             self._count_execution(len(base))
-            return kernel(rule, base, updates, sample_weights)
+            return kernel(rule, base, updates, facts)
 
         return count
 

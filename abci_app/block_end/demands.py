@@ -18,7 +18,7 @@ from abci_app.state.rounds import (
     strike_update,
 )
 from abci_app.transitions.call import BlockContext, Voiding
-from optfl.tasks import MODEL_BLOB
+from optfl.tasks import MODEL_BLOB, TRACE_BLOB
 from optfl.wire import state_pb2
 
 HELD, MISSING, OPEN = (
@@ -104,9 +104,9 @@ def _conclude_attempt(
     if not missing:
         prolong_window(state, task, current, block.height)
         return
-    for index in sorted(missing - {MODEL_BLOB}):
+    own = missing & {MODEL_BLOB, TRACE_BLOB}
+    for index in sorted(missing - own):
         strike_update(state, current, index)
     attempt = state.attempts[attempt_key(task.task_id, current.attempt_id)]
-    # Its author could have kept the model; of an update, others' replicas may have been the last to hold it.
-    is_model = MODEL_BLOB in missing
-    block.voidings.append(Voiding(attempt, "model" if is_model else "update", silent=is_model))
+    # Its author could have kept model and trace; of an update, others' replicas may have been the last to hold it.
+    block.voidings.append(Voiding(attempt, "model" if own else "update", silent=bool(own)))

@@ -250,6 +250,7 @@ def build_attempt(
         ],
         rule=task.parameters.rule,
         beacon=beacon,
+        round_beacon=current.beacon,
         freeze_height=current.freeze_height,
         submit_height=height,
         status=state_pb2.ATTEMPT_STATUS_OPEN,

@@ -7,7 +7,7 @@ from abci_app.state.keyspace import audit_key
 from abci_app.transitions.call import Call
 from abci_app.transitions.fields import check_attempt, check_task
 from optfl import errors, tasks
-from optfl.audits import compute_audit
+from optfl.audits import draw_audit
 from optfl.vectors import Opening, VectorError, verify_opening
 from optfl.wire import state_pb2, transaction_pb2
 
@@ -35,18 +35,13 @@ def check(state: State, call: Call, message: transaction_pb2.AnswerAudit) -> int
 def _check_opening(
     task: state_pb2.Task, attempt: state_pb2.Attempt, replica: int, opening: transaction_pb2.Opening
 ) -> None:
-    model_shape = tasks.model_shape(task.parameters)
-    audit = compute_audit(
-        attempt.beacon, task.task_id, attempt.attempt_id, replica, len(attempt.inputs), model_shape.chunks
-    )
-    if audit.blob == tasks.MODEL_BLOB:
-        what, shape, root = "the model", model_shape, attempt.model_root
-    else:
-        shape, root = tasks.update_shape(task.parameters), attempt.inputs[audit.blob].update_root
-        what = f"input {audit.blob}"
+    audit = draw_audit(task.parameters, attempt, replica)
+    shape, root = tasks.find_blob(task.parameters, attempt, audit.blob)
     try:
         verify_opening(shape, root, audit.chunk, Opening(opening.data, tuple(opening.path)))
     except VectorError as error:
+        names = {tasks.MODEL_BLOB: "the model", tasks.TRACE_BLOB: "the trace"}
+        what = names.get(audit.blob, f"input {audit.blob}")
         raise errors.BadAudit(f"chunk {audit.chunk} of {what} was drawn for this replica: {error}") from None
 
 

@@ -6,9 +6,8 @@ from abci_app.state import State
 from abci_app.state.demands import is_undecided
 from abci_app.state.keyspace import demand_key, round_key
 from abci_app.transitions.call import Call
-from abci_app.transitions.fields import check_task, validate_blobs
+from abci_app.transitions.fields import check_task, get_blobs, validate_blobs
 from optfl import errors
-from optfl.tasks import MODEL_BLOB
 from optfl.wire import state_pb2, transaction_pb2
 
 
@@ -28,7 +27,7 @@ def check(state: State, call: Call, message: transaction_pb2.AnswerDemand) -> di
     current = state.rounds.get(round_key(task.task_id, message.round))
     turn = 0 if current is None else current.turn
     undecided = {}
-    for blob in (*message.inputs, *([MODEL_BLOB] if message.model else [])):
+    for blob in get_blobs(message):
         key = demand_key(task.task_id, message.round, message.parent_attempt, message.attempt_id, turn, blob)
         demand = state.demands.get(key)
         if demand is not None and is_undecided(demand):

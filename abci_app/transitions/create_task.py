@@ -105,7 +105,8 @@ def _validate_rule(parameters: transaction_pb2.TaskParameters) -> None:
         _validate_plugin(parameters)
     elif (size := tasks.compute_proof_bytes(parameters)) > MAX_TRANSACTION_BYTES:
         raise errors.ProofTooLarge(
-            f"a fraud proof would take {size} bytes of at most {MAX_TRANSACTION_BYTES}; use a smaller chunk_values"
+            f"a fraud proof would take {size} bytes of at most {MAX_TRANSACTION_BYTES}; "
+            "use a smaller chunk_values or fewer clients_per_round"
         )
 
 
@@ -168,11 +169,11 @@ def check(state: State, call: Call, message: transaction_pb2.CreateTask) -> int:
 
 
 def _check_operations(state: State, parameters: transaction_pb2.TaskParameters) -> None:
-    operations = _parse(parameters.rule).operations(parameters.clients_per_round, parameters.chunk_values)
+    operations = tasks.compute_proof_operations(parameters)
     if operations > state.params.max_proof_operations:
         raise errors.ProofTooLarge(
             f"a fraud proof would take {operations} operations of at most {state.params.max_proof_operations}; "
-            "use a smaller chunk_values"
+            "use a smaller chunk_values or fewer clients_per_round"
         )
 
 

@@ -11,9 +11,16 @@ from abci_app.state.keyspace import attempt_key, commitment_key, demand_key, tas
 from abci_app.state.members import get_members, may_sign
 from abci_app.state.rounds import has_open_demands, was_window_over
 from abci_app.transitions.call import Call
-from abci_app.transitions.fields import check_balance, check_round, check_running_task, check_task, validate_blobs
+from abci_app.transitions.fields import (
+    check_balance,
+    check_round,
+    check_running_task,
+    check_task,
+    get_blobs,
+    validate_blobs,
+)
 from optfl import errors
-from optfl.tasks import MAX_RESTARTS, MODEL_BLOB, authors_of
+from optfl.tasks import MAX_RESTARTS, MODEL_BLOB, TRACE_BLOB, authors_of, find_blob
 from optfl.wire import state_pb2, transaction_pb2
 
 
@@ -32,7 +39,10 @@ def check(state: State, call: Call, message: transaction_pb2.DemandBlob) -> dict
         roots = {}
     else:
         attempt = _check_attempt(state, call, message, current)
-        roots = {MODEL_BLOB: attempt.model_root} if message.model else {}
+        if message.trace and not attempt.HasField("reduction"):
+            raise errors.BadDemand(f"attempt {attempt.attempt_id} has no trace: {attempt.rule} needs no totals")
+        own = [blob for blob in get_blobs(message) if blob in (MODEL_BLOB, TRACE_BLOB)]
+        roots = {blob: find_blob(task.parameters, attempt, blob)[1] for blob in own}
     for index in message.inputs:
         key = commitment_key(task.task_id, current.round, current.parent_attempt, index)
         commitment = state.commitments.get(key)
@@ -83,13 +93,13 @@ def _check_attempt(
 
 def _take_room(state: State, task: state_pb2.Task, new: dict[bytes, state_pb2.Demand]) -> dict[bytes, state_pb2.Demand]:
     """What of it can be looked for now. `demand_blocks` is time to fetch a round's updates: more at once would look
-    missing to honest validators. A model is one for each attempt, and never waits behind what somebody else demands."""
+    missing to honest validators. Model and trace are one for each attempt, and never wait behind others' demands."""
     open_inputs = sum(
-        demand.status == state_pb2.DEMAND_STATUS_OPEN and demand.attempt_id != 0 and demand.blob != MODEL_BLOB
+        demand.status == state_pb2.DEMAND_STATUS_OPEN and demand.attempt_id != 0 and demand.blob < TRACE_BLOB
         for _, demand in state.demands.items(task_key(task.task_id))
     )
     room = task.parameters.clients_per_round - open_inputs
-    inputs = [key for key, demand in new.items() if demand.blob != MODEL_BLOB]
+    inputs = [key for key, demand in new.items() if demand.blob < TRACE_BLOB]
     waiting = set(inputs[max(room, 0) :])
     taken = {key: demand for key, demand in new.items() if key not in waiting}
     if not taken:

@@ -8,7 +8,7 @@ from optfl import errors
 from optfl.ballots import DIGEST_BYTES
 from optfl.certificates import CertificateError, Statement, check_certificate
 from optfl.keys import ADDRESS_BYTES
-from optfl.tasks import replica_quorum
+from optfl.tasks import MODEL_BLOB, TRACE_BLOB, replica_quorum
 from optfl.vectors import Shape, compute_vector_id
 from optfl.wire import receipt_pb2, state_pb2, transaction_pb2
 
@@ -49,12 +49,21 @@ def validate_role(role: int) -> None:
 
 def validate_blobs(message: transaction_pb2.DemandBlob | transaction_pb2.AnswerDemand) -> None:
     inputs = list(message.inputs)
-    if not inputs and not message.model:
-        raise errors.InvalidField("no blob is named: give selection indices of updates, or the model of an attempt")
+    if not get_blobs(message):
+        raise errors.InvalidField("no blob is named: give selection indices of updates, or an attempt's model or trace")
     if len(inputs) > MAX_INPUTS or inputs != sorted(set(inputs)):
         raise errors.InvalidField(f"inputs are selection indices, ascending, each once, at most {MAX_INPUTS}")
-    if message.model and message.attempt_id == 0:
+    if (message.model or message.trace) and message.attempt_id == 0:
         raise errors.InvalidField("a turn has no model yet; a round's base is the model of the attempt that made it")
+
+
+def get_blobs(message: transaction_pb2.DemandBlob | transaction_pb2.AnswerDemand) -> list[int]:
+    """Numbers of the blobs that are named, as demands have them."""
+    return [
+        *message.inputs,
+        *([MODEL_BLOB] if message.model else []),
+        *([TRACE_BLOB] if message.trace else []),
+    ]
 
 
 def check_balance(state: State, address: bytes, amount: int) -> None:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from abci_app.state import State
 from abci_app.state.keyspace import stake_key
-from abci_app.state.rounds import build_attempt, open_window
+from abci_app.state.rounds import open_window
 from abci_app.transitions.call import Call
-from abci_app.transitions.fields import check_round, check_running_task, check_stored, validate_root
+from abci_app.transitions.claims import build_claimed_attempt, check_claim, validate_claim
+from abci_app.transitions.fields import check_round, check_running_task
 from optfl import errors, tasks
 from optfl.wire import state_pb2, transaction_pb2
 
 
 def validate(message: transaction_pb2.SubmitAggregate) -> None:
-    validate_root(message.model_root, "model_root")
-    # Every rule of this ledger is coordinate-wise; a trace would be bytes that nobody can be held to.
-    if message.trace_root or message.rule_weights:
-        raise errors.InvalidField("trace_root and rule_weights are for rules with totals; leave them empty")
+    validate_claim(message)
 
 
 def check(state: State, call: Call, message: transaction_pb2.SubmitAggregate) -> tuple[state_pb2.Task, state_pb2.Round]:
@@ -29,16 +27,7 @@ def check(state: State, call: Call, message: transaction_pb2.SubmitAggregate) ->
         raise errors.NotYourTurn(
             f"round {message.round} is at turn {current.turn}, which is that of {current.aggregator.hex()}"
         )
-    check_stored(
-        state,
-        task,
-        call.height,
-        round_number=message.round,
-        owner=call.sender,
-        shape=tasks.model_shape(task.parameters),
-        root=message.model_root,
-        certificate=message.certificate,
-    )
+    check_claim(state, call, message, task, current)
     return task, current
 
 
@@ -49,11 +38,8 @@ def apply(
     found: tuple[state_pb2.Task, state_pb2.Round],
 ) -> None:
     task, current = found
-    attempt = build_attempt(state, task, current, call.height, call.block.beacon)
+    attempt = build_claimed_attempt(state, call, message, task, current)
     attempt.aggregator = call.sender
-    attempt.model_root = message.model_root
-    attempt.certificate.CopyFrom(message.certificate)
-    attempt.model_retain_until_height = message.certificate.retain_until_height
     window_blocks = tasks.compute_window_blocks(task.parameters, call.height - current.freeze_height)
     open_window(state, task, current, attempt, window_blocks)
     # Nothing of this stake is released while the attempt can be proven wrong.

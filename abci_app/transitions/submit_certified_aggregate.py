@@ -11,11 +11,12 @@ from typing import NamedTuple
 from abci_app.state import State
 from abci_app.state.challenges import hold_stake
 from abci_app.state.members import get_author_role, get_members, is_enough, may_sign
-from abci_app.state.rounds import build_attempt, open_window
+from abci_app.state.rounds import open_window
 from abci_app.transitions.call import Call
-from abci_app.transitions.fields import check_round, check_running_task, check_stored, validate_root
-from optfl import errors, tasks
-from optfl.ballots import build_aggregate_question, verify_ballot
+from abci_app.transitions.claims import build_claimed_attempt, check_claim, validate_claim
+from abci_app.transitions.fields import check_round, check_running_task
+from optfl import errors
+from optfl.ballots import build_aggregate_question, compute_aggregate_digest, verify_ballot
 from optfl.wire import state_pb2, transaction_pb2
 
 
@@ -27,7 +28,7 @@ class Found(NamedTuple):
 
 
 def validate(message: transaction_pb2.SubmitCertifiedAggregate) -> None:
-    validate_root(message.model_root, "model_root")
+    validate_claim(message)
     signers = [given.member for given in message.signatures]
     if signers != sorted(set(signers)):
         raise errors.BadBallots("order the signatures by member, ascending, each member once")
@@ -42,16 +43,7 @@ def check(state: State, call: Call, message: transaction_pb2.SubmitCertifiedAggr
     )
     if current.turn != message.turn:
         raise errors.NotYourTurn(f"round {message.round} is at turn {current.turn}, not {message.turn}; sign again")
-    check_stored(
-        state,
-        task,
-        call.height,
-        round_number=message.round,
-        owner=call.sender,
-        shape=tasks.model_shape(task.parameters),
-        root=message.model_root,
-        certificate=message.certificate,
-    )
+    check_claim(state, call, message, task, current)
     _check_ballots(state, task, current, message)
     return Found(task, current)
 
@@ -76,7 +68,8 @@ def _check_ballots(
     if not is_enough(task, members, signers):
         raise errors.BadBallots(f"{len(signers)} of {len(members)} members have signed; collect more of their ballots")
     ballot = build_aggregate_question(state.params.chain_id, current)
-    ballot.digest = message.model_root
+    reduction = message.reduction if message.HasField("reduction") else None
+    ballot.digest = compute_aggregate_digest(message.model_root, reduction)
     for member, given in zip(signers, message.signatures, strict=True):
         if not verify_ballot(member.public_key, ballot, given.signature):
             raise errors.BadBallots(
@@ -86,11 +79,8 @@ def _check_ballots(
 
 def apply(state: State, call: Call, message: transaction_pb2.SubmitCertifiedAggregate, found: Found) -> None:
     task, current = found
-    attempt = build_attempt(state, task, current, call.height, call.block.beacon)
+    attempt = build_claimed_attempt(state, call, message, task, current)
     attempt.signers.extend(given.member for given in message.signatures)
-    attempt.model_root = message.model_root
-    attempt.certificate.CopyFrom(message.certificate)
-    attempt.model_retain_until_height = message.certificate.retain_until_height
     open_window(state, task, current, attempt, window_blocks=0)
     # Nothing of these stakes is released while the attempt can be proven wrong.
     for signer in attempt.signers:

@@ -9,7 +9,7 @@ from abci_app.state import State, tokens
 from abci_app.transitions.call import Call, Conviction
 from abci_app.transitions.fields import check_attempt, check_balance, check_task
 from optfl import errors
-from optfl.fraud import ProofError, is_fraud
+from optfl.fraud import ProofError, is_fraud, unwrap_proof
 from optfl.tasks import authors_of
 from optfl.wire import state_pb2, transaction_pb2
 
@@ -39,7 +39,7 @@ def check(state: State, call: Call, message: transaction_pb2.SubmitFraudProof) -
     if _is_moot(call, attempt):
         return conviction
     try:
-        proven = is_fraud(task.parameters, attempt, message.output)
+        proven = is_fraud(task.parameters, attempt, unwrap_proof(message))
     except ProofError as error:
         raise errors.MalformedProof(str(error)) from None
     return conviction if proven else None

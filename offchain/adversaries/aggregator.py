@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import NamedTuple, Unpack
 
 import numpy as np
@@ -17,11 +18,15 @@ from offchain.adversaries.certifying import (
 )
 from offchain.interfaces import Blobs, Int32Vector, Ledger
 from offchain.roles.aggregator import Aggregator, AggregatorOptions
+from offchain.roles.claiming import Inputs
 from offchain.roles.computing import is_float
 from offchain.roles.views import Aggregate, compute_seed, submit, watch_task
 from optfl import tasks
+from optfl.aggregation import Aggregation, aggregate_chunk, derive_weights
 from optfl.fraud import build_output_proof
-from optfl.rules import parse_rule
+from optfl.rules import RoundFacts, Totals, parse_rule
+from optfl.rules.gram import count_totals, find_total
+from optfl.traces import get_totals
 from optfl.vectors import ChunkedVector
 from optfl.wire import state_pb2, transaction_pb2
 
@@ -29,12 +34,12 @@ log = logging.getLogger(__name__)
 
 
 class Turn(NamedTuple):
-    """What an aggregator has before it when it makes its model. `honest` is the model that the task asks for."""
+    """What an aggregator has before it when it makes its claim. `honest` is the model that the task asks for."""
 
     parameters: transaction_pb2.TaskParameters
     base: Int32Vector
     updates: list[ChunkedVector]
-    weights: list[int]
+    facts: RoundFacts
     honest: Int32Vector
     random: np.random.Generator
 
@@ -73,20 +78,18 @@ class ByzantineAggregator(Aggregator):
     def bend_blobs(self, blobs: Blobs) -> Blobs:
         return blobs
 
-    def compute_model(
-        self,
-        task: state_pb2.Task,
-        current: state_pb2.Round,
-        base: ChunkedVector,
-        updates: list[ChunkedVector],
-        weights: list[int],
-    ) -> Int32Vector:
-        honest = super().compute_model(task, current, base, updates, weights)
+    def compute_claim(self, task: state_pb2.Task, current: state_pb2.Round, inputs: Inputs) -> Aggregation:
+        honest = super().compute_claim(task, current, inputs)
         if current.round < self._from_round:
             return honest
         log.warning("round %d: turning Byzantine (%s)", current.round, type(self).__name__)
         random = np.random.default_rng(compute_seed(self.ledger.address, task.task_id, current.round))
-        return self.lie(Turn(task.parameters, base.values, updates, weights, honest, random))
+        turn = Turn(task.parameters, inputs.base.values, inputs.updates, inputs.facts, honest.model, random)
+        return self.misstate(turn, honest)
+
+    def misstate(self, turn: Turn, honest: Aggregation) -> Aggregation:
+        """What is claimed in place of the honest one: by default all but the model is true."""
+        return honest._replace(model=self.lie(turn))
 
     def lie(self, turn: Turn) -> Int32Vector:
         """The model that is claimed in place of the honest one."""
@@ -96,8 +99,8 @@ class ByzantineAggregator(Aggregator):
         """The model that the turn's base, updates and weights give, by another rule if one is named."""
         values = [update.values for update in turn.updates]
         if rule:
-            return self._aggregate(parse_rule(rule), turn.base, values, turn.weights)
-        return self._computer.compute(turn.parameters, turn.base, values, turn.weights)
+            return self._aggregate(parse_rule(rule), turn.base, values, turn.facts).model
+        return self._computer.compute(turn.parameters, turn.base, values, turn.facts).model
 
 
 class PoisoningAggregator(ByzantineAggregator):
@@ -148,7 +151,8 @@ class DroppingAggregator(ByzantineAggregator):
         least = 1 if is_float(turn.parameters) else parse_rule(turn.parameters.rule).minimum_updates
         if len(turn.updates) <= least:
             return turn.honest
-        return self.aggregate_otherwise(turn._replace(updates=turn.updates[1:], weights=turn.weights[1:]))
+        facts = replace(turn.facts, sample_weights=turn.facts.sample_weights[1:])
+        return self.aggregate_otherwise(turn._replace(updates=turn.updates[1:], facts=facts))
 
 
 class InventingAggregator(ByzantineAggregator):
@@ -157,8 +161,8 @@ class InventingAggregator(ByzantineAggregator):
     def lie(self, turn: Turn) -> Int32Vector:
         values = np.full(turn.base.size, np.iinfo(np.int16).max, dtype=np.int16)
         invented = ChunkedVector(tasks.update_shape(turn.parameters), values)
-        weights = [*turn.weights, turn.parameters.max_weight]
-        return self.aggregate_otherwise(turn._replace(updates=[*turn.updates, invented], weights=weights))
+        facts = replace(turn.facts, sample_weights=(*turn.facts.sample_weights, turn.parameters.max_weight))
+        return self.aggregate_otherwise(turn._replace(updates=[*turn.updates, invented], facts=facts))
 
 
 class StaleBaseAggregator(ByzantineAggregator):
@@ -173,17 +177,54 @@ class StaleBaseAggregator(ByzantineAggregator):
         return self.aggregate_otherwise(turn._replace(base=stale))
 
 
-class GarbageTraceAggregator(ByzantineAggregator):
-    """Claims a trace and weights of its own making. No rule has them yet, so the ledger refuses each such claim."""
+class MisreducingAggregator(ByzantineAggregator):
+    """Lies about how its totals came about or what they decide, and makes its model of that without a fault (F1).
+
+    Where the rule needs no totals it claims a trace all the same, which the ledger refuses.
+    """
 
     def bend_ledger(self, ledger: Ledger) -> Ledger:
         return TamperingLedger(ledger, self._add_trace)
 
     def _add_trace(self, body: transaction_pb2.Body) -> list[transaction_pb2.Body]:
-        if body.WhichOneof("kind") == "submit_aggregate" and body.submit_aggregate.round >= self._from_round:
-            body.submit_aggregate.trace_root = bytes(range(32))
-            body.submit_aggregate.rule_weights.extend([1, 2, 3])
+        claim = body.submit_aggregate
+        is_due = body.WhichOneof("kind") == "submit_aggregate" and claim.round >= self._from_round
+        if is_due and not claim.HasField("reduction"):
+            claim.reduction.trace_root = bytes(range(32))
+            claim.reduction.weights.extend([1, 2, 3])
         return [body]
+
+    def misstate(self, turn: Turn, honest: Aggregation) -> Aggregation:
+        if honest.trace is None:
+            return honest
+        trace, totals = self.misreduce(turn, honest.trace)
+        rule, updates = parse_rule(turn.parameters.rule), np.stack([update.values for update in turn.updates])
+        weights = derive_weights(rule, totals, turn.facts)
+        return Aggregation(aggregate_chunk(rule, turn.base, updates, turn.facts, weights), weights, trace)
+
+    def misreduce(self, turn: Turn, trace: Totals) -> tuple[Totals, Totals]:
+        """The trace that is claimed, and the totals that are taken to decide. By default it is all made up."""
+        limits = np.iinfo(np.int64)
+        made_up: Totals = turn.random.integers(limits.min, limits.max, trace.size, dtype=np.int64)
+        return made_up, get_totals(made_up, len(turn.updates))
+
+
+class TraceEntryAggregator(MisreducingAggregator):
+    """Makes the first update look nearer to the last one, in one entry of one row and all behind it."""
+
+    def misreduce(self, turn: Turn, trace: Totals) -> tuple[Totals, Totals]:
+        updates = len(turn.updates)
+        rows = trace.reshape(-1, count_totals(updates)).copy()
+        start = int(turn.random.integers(len(rows)))
+        rows[start:, find_total(0, updates - 1, updates)] += 1 << 40
+        return rows.reshape(-1), rows[-1]
+
+
+class WrongWeightsAggregator(MisreducingAggregator):
+    """Adds up truly, and decides as if whoever is near were far."""
+
+    def misreduce(self, turn: Turn, trace: Totals) -> tuple[Totals, Totals]:
+        return trace, -get_totals(trace, len(turn.updates))
 
 
 class UnstoredModelAggregator(CoordinateAggregator):
@@ -256,20 +297,14 @@ class SelfConvictingAggregator(CoordinateAggregator):
 
     _proof: transaction_pb2.OutputProof | None = None
 
-    def compute_model(
-        self,
-        task: state_pb2.Task,
-        current: state_pb2.Round,
-        base: ChunkedVector,
-        updates: list[ChunkedVector],
-        weights: list[int],
-    ) -> Int32Vector:
-        claimed = super().compute_model(task, current, base, updates, weights)
-        if (
-            wrong := np.flatnonzero(claimed != Aggregator.compute_model(self, task, current, base, updates, weights))
-        ).size:
-            model = ChunkedVector(tasks.model_shape(task.parameters), claimed)
-            self._proof = build_output_proof(int(wrong[0]) // task.parameters.chunk_values, updates, base, model)
+    def misstate(self, turn: Turn, honest: Aggregation) -> Aggregation:
+        claimed = super().misstate(turn, honest)
+        wrong = np.flatnonzero(claimed.model != honest.model)
+        if wrong.size:
+            shape = tasks.model_shape(turn.parameters)
+            base, model = ChunkedVector(shape, turn.base), ChunkedVector(shape, claimed.model)
+            chunk = int(wrong[0]) // turn.parameters.chunk_values
+            self._proof = build_output_proof(chunk, turn.updates, base, model)
         return claimed
 
     async def take_turn(self, view: state_pb2.TaskView, current: state_pb2.Round) -> None:
@@ -295,16 +330,18 @@ AGGREGATORS: dict[str, type[ByzantineAggregator]] = {
     "demanding": DemandingAggregator,
     "dropped-client": DroppingAggregator,
     "equivocating": EquivocatingAggregator,
-    "garbage-trace": GarbageTraceAggregator,
+    "garbage-trace": MisreducingAggregator,
     "invented-client": InventingAggregator,
     "late": LateAggregator,
     "poison": PoisoningAggregator,
     "self-convicting": SelfConvictingAggregator,
     "silent": SilentAggregator,
     "stale-base": StaleBaseAggregator,
+    "trace-entry": TraceEntryAggregator,
     "unstored-model": UnstoredModelAggregator,
     "wrong-chunk": ChunkAggregator,
     "wrong-rule": WrongRuleAggregator,
+    "wrong-weights": WrongWeightsAggregator,
 }
 FRAUDS: dict[str, type[ByzantineAggregator]] = {name: AGGREGATORS[name] for name in ("poison", "coordinate")}
 """The frauds that `optfl demo --fraud` and an aggregator's `fraud` setting name."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 
 from offchain.interfaces import Blobs, Ledger
 from offchain.roles.certifying import Certifier
+from offchain.roles.claiming import Claim
 from offchain.roles.computing import Compute, ModelComputer
 from offchain.roles.keeping import KeptVectors
 from offchain.roles.signing import Signer
@@ -44,15 +46,15 @@ class SilentCertifier(ByzantineCertifier):
 class LyingCertifier(ByzantineCertifier):
     """Signs a wrong model, the same as all who lie like this: enough of them certify it."""
 
-    async def _get_model(self, view: state_pb2.TaskView, current: state_pb2.Round) -> ChunkedVector | None:
-        honest = await super()._get_model(view, current)
+    async def make_claim(self, view: state_pb2.TaskView, current: state_pb2.Round) -> Claim | None:
+        honest = await super().make_claim(view, current)
         if honest is None or current.round < self._from_round:
             return honest
-        values = honest.values.copy()
+        values = honest.model.values.copy()
         values[0] += 1 if values[0] < np.iinfo(np.int32).max else -1
-        lie = ChunkedVector(honest.shape, values)
+        lie = ChunkedVector(honest.model.shape, values)
         self._kept.keep(current.round, lie)
-        return lie
+        return replace(honest, model=lie)
 
 
 class EquivocatingCertifier(ByzantineCertifier):
@@ -60,12 +62,12 @@ class EquivocatingCertifier(ByzantineCertifier):
 
     _signed = 0
 
-    async def _publish(self, ballot: transaction_pb2.Ballot, root: bytes) -> None:
-        await super()._publish(ballot, root)
+    async def _publish(self, ballot: transaction_pb2.Ballot, digest: bytes) -> None:
+        await super()._publish(ballot, digest)
         self._signed += 1
         if ballot.round < self._from_round or self._signed % 2 or self._signer.ballots is None:
             return
         other = transaction_pb2.Ballot()
         other.CopyFrom(ballot)
-        other.digest = hashlib.sha256(root).digest()
+        other.digest = hashlib.sha256(digest).digest()
         await self._signer.ballots.publish(other, self._signer.sign(other))

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from offchain.interfaces import Blobs, Ledger
-from offchain.roles.fetching import fetch_round, get_update_roots
-from offchain.roles.views import TRANSIENT, get_head, submit, watch_task
+from offchain.roles.fetching import fetch_round
+from offchain.roles.views import TRANSIENT, get_commitments, get_head, submit, watch_task
 from optfl.wire import state_pb2, transaction_pb2
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ async def take_free_training(ledger: Ledger, blobs: Blobs, task_id: int, from_ro
         if current is None or current.round < from_round or current.status != state_pb2.ROUND_STATUS_AGGREGATING:
             continue
         try:
-            roots, _ = get_update_roots(view, current)
+            roots = [commitment.update_root for commitment in get_commitments(view, current)]
             await fetch_round(blobs, view, [current.base_root], roots)  # to aggregate them is a minute's work
             body = transaction_pb2.Body(cancel_task=transaction_pb2.CancelTask(task_id=task_id))
             await submit(ledger, body, f"round {current.round}: model taken, task cancelled")

@@ -9,18 +9,17 @@ import logging
 from collections.abc import Mapping
 from typing import TypedDict, Unpack
 
-from offchain.interfaces import Blobs, Int32Vector, Ledger
-from offchain.roles.certifying import Certifier, Question, get_question
+from offchain.interfaces import Blobs, Ledger
+from offchain.roles.certifying import Certifier
+from offchain.roles.claiming import ClaimMaker, Inputs
 from offchain.roles.computing import CannotCompute, Compute, FloatAggregate, ModelComputer, in_thread
-from offchain.roles.fetching import Demander, VectorsMissing, fetch_round, get_update_roots
 from offchain.roles.keeping import KeptVectors, work_on_task
 from offchain.roles.membership import Membership, Terms
 from offchain.roles.signing import Signer
 from offchain.roles.validator import Validator
-from offchain.roles.views import Aggregate, get_head, store, submit
+from offchain.roles.views import Aggregate, get_head, submit
 from offchain.roles.watching import Cost
-from optfl import tasks
-from optfl.vectors import ChunkedVector
+from optfl.aggregation import Aggregation
 from optfl.wire import state_pb2, transaction_pb2
 
 log = logging.getLogger(__name__)
@@ -55,8 +54,7 @@ class Aggregator:
         self._computer = ModelComputer(aggregate, options.get("floats"))
         self._compute = options.get("compute", in_thread)
         self._membership = Membership(ledger, options.get("terms", Terms()), self._find_objection)
-        self._demander = Demander(ledger)
-        self._model: tuple[Question, ChunkedVector] | None = None
+        self._claims = ClaimMaker(ledger, blobs, self._compute, self.kept, self.cost)
         self._watcher = None
         if options.get("verify_parents", False):
             self._watcher = Validator(ledger, blobs, aggregate, floats=options.get("floats", {}), compute=self._compute)
@@ -106,40 +104,22 @@ class Aggregator:
         if not self.trusts_parent(view, current):
             return
         try:
-            model = await self._get_model(view, current)
+            claim = await self._claims.make(view, current, self.compute_claim)
         except CannotCompute as error:
             log.warning("round %d cannot be aggregated here: %s", current.round, error)
             return
-        certificate = await store(self.ledger, self._blobs, view, current.round, model)
-        claim = transaction_pb2.SubmitAggregate(
+        certificate, reduction = await self._claims.store(view, current, claim)
+        message = transaction_pb2.SubmitAggregate(
             task_id=view.task.task_id,
             round=current.round,
             parent_attempt=current.parent_attempt,
             turn=current.turn,
-            model_root=model.root,
+            model_root=claim.model.root,
             certificate=certificate,
+            reduction=reduction,
         )
         what = f"round {current.round}, turn {current.turn}: aggregate of {current.committed} updates submitted"
-        await submit(self.ledger, transaction_pb2.Body(submit_aggregate=claim), what)
-
-    async def _get_model(self, view: state_pb2.TaskView, current: state_pb2.Round) -> ChunkedVector:
-        """The model of our turn, computed once however often storing or submitting it fails."""
-        question = get_question(current)
-        if self._model is not None and self._model[0] == question:
-            return self._model[1]
-        roots, weights = get_update_roots(view, current)
-        try:
-            (base,), updates = await fetch_round(self._blobs, view, [current.base_root], roots)
-        except VectorsMissing as missing:
-            await self._demander.demand_for_turn(view, current, missing.roots)
-            raise
-        values = await self._compute(self.compute_model, view.task, current, base, updates, weights)
-        self.cost.aggregations += 1
-        self.cost.bytes += sum(len(vector.data) for vector in (base, *updates))
-        model = ChunkedVector(tasks.model_shape(view.task.parameters), values)
-        self.kept.keep(current.round, model)
-        self._model = (question, model)
-        return model
+        await submit(self.ledger, transaction_pb2.Body(submit_aggregate=message), what)
 
     def trusts_parent(self, view: state_pb2.TaskView, current: state_pb2.Round) -> bool:
         """Whether we build on the model before now: it was found right, or half the turn is gone.
@@ -154,16 +134,10 @@ class Aggregator:
         is_judged = self._watcher.has_judged(parent) or parent.status != state_pb2.ATTEMPT_STATUS_OPEN
         return is_late or (is_judged and not self._watcher.has_doubts(parent))
 
-    def compute_model(
-        self,
-        task: state_pb2.Task,
-        current: state_pb2.Round,
-        base: ChunkedVector,
-        updates: list[ChunkedVector],
-        weights: list[int],
-    ) -> Int32Vector:
+    def compute_claim(self, task: state_pb2.Task, current: state_pb2.Round, inputs: Inputs) -> Aggregation:
         """G_r = saturate32(G_{r-1} + rule(updates)). Byzantine aggregators differ in this alone."""
-        return self._computer.compute(task.parameters, base.values, [update.values for update in updates], weights)
+        updates = [update.values for update in inputs.updates]
+        return self._computer.compute(task.parameters, inputs.base.values, updates, inputs.facts)
 
 
 def is_next(parameters: transaction_pb2.TaskParameters, attempt: state_pb2.Attempt, address: bytes) -> bool:

@@ -11,21 +11,19 @@ import hashlib
 import logging
 
 from offchain.interfaces import Blobs, Ledger, SignedDigest
+from offchain.roles.claiming import Claim, ClaimMaker, Inputs, Question, get_question
 from offchain.roles.computing import CannotCompute, Compute, ModelComputer
-from offchain.roles.fetching import Demander, VectorsMissing, fetch_round, get_update_roots
 from offchain.roles.keeping import KeptVectors
 from offchain.roles.membership import ROLE
 from offchain.roles.signing import Signer
-from offchain.roles.views import get_head, store, submit
+from offchain.roles.views import get_head, submit
 from offchain.roles.watching import Cost
 from optfl import tasks
+from optfl.aggregation import Aggregation
 from optfl.ballots import build_aggregate_question, verify_ballot
-from optfl.vectors import ChunkedVector
 from optfl.wire import state_pb2, transaction_pb2
 
 log = logging.getLogger(__name__)
-
-Question = tuple[int, int, int, int]  # round, parent attempt, turn, restarts
 
 
 class Certifier:
@@ -43,17 +41,14 @@ class Certifier:
         cost: Cost | None = None,
     ) -> None:
         self._ledger = ledger
-        self._blobs = blobs
         self._signer = signer
         self._computer = computer
-        self._compute = compute
         self._kept = kept or KeptVectors(blobs)
-        self._demander = Demander(ledger)
-        self._model: tuple[Question, ChunkedVector] | None = None
+        self._claims = ClaimMaker(ledger, blobs, compute, self._kept, cost or Cost())
+        self._question: Question | None = None
         self._complete: tuple[Question, int] | None = None  # since which height enough signatures are here
-        self._seen: dict[bytes, SignedDigest] = {}  # by member, of the question of `_model`
+        self._seen: dict[bytes, SignedDigest] = {}  # by member, of `_question`
         self._reported: set[bytes] = set()
-        self._cost = cost or Cost()
 
     async def act(self, view: state_pb2.TaskView) -> None:
         """Sign our model of the round that waits for one, collect the others' signatures, submit what is enough.
@@ -67,15 +62,15 @@ class Certifier:
             return
         if self._ledger.address not in {member.address for member in view.members}:
             return
-        model = await self._get_model(view, current)
+        claim = await self.make_claim(view, current)
         ballot = build_aggregate_question(self._ledger.chain_id, current)
-        if model is not None:
-            await self._publish(ballot, model.root)
+        if claim is not None:
+            await self._publish(ballot, claim.digest)
         answers = await self._signer.ballots.collect(ballot, [member.address for member in view.members])
         valid = await self._check(view, ballot, answers)
-        if model is None:
+        if claim is None:
             return
-        agreed = [answer for answer in valid if answer.digest == model.root]
+        agreed = [answer for answer in valid if answer.digest == claim.digest]
         if not is_quorum(view, agreed):
             return
         question = get_question(current)
@@ -85,52 +80,41 @@ class Certifier:
             return  # a courtesy: another member stores and submits; if it does not, we do
         agreed = [answer for answer in agreed if await self._may_sign(view, answer.member)]
         if is_quorum(view, agreed):
-            await self._submit(view, current, model, agreed)
+            await self._submit(view, current, claim, agreed)
 
-    async def _get_model(self, view: state_pb2.TaskView, current: state_pb2.Round) -> ChunkedVector | None:
-        """Our model of the round, computed once. None where it cannot be computed here."""
-        question = get_question(current)
-        if self._model is not None and self._model[0] == question:
-            return self._model[1]
-        roots, weights = get_update_roots(view, current)
+    async def make_claim(self, view: state_pb2.TaskView, current: state_pb2.Round) -> Claim | None:
+        """Our claim of the round, computed once. None where it cannot be computed here."""
         try:
-            (base,), updates = await fetch_round(self._blobs, view, [current.base_root], roots)
-        except VectorsMissing as missing:
-            await self._demander.demand_for_turn(view, current, missing.roots)
-            raise
-        parameters = view.task.parameters
-        self._cost.aggregations += 1
-        self._cost.bytes += sum(len(vector.data) for vector in (base, *updates))
-        try:
-            values = await self._compute(
-                self._computer.compute, parameters, base.values, [update.values for update in updates], weights
-            )
+            claim = await self._claims.make(view, current, self._compute_claim)
         except CannotCompute as error:
             log.warning("round %d cannot be computed here: %s", current.round, error)
             return None
-        model = ChunkedVector(tasks.model_shape(parameters), values)
-        self._kept.keep(current.round, model)
-        self._model = (question, model)
-        self._seen.clear()
-        return model
+        if self._question != get_question(current):
+            self._question = get_question(current)
+            self._seen.clear()
+        return claim
 
-    async def _publish(self, ballot: transaction_pb2.Ballot, root: bytes) -> None:
-        """Sign the root that is journalled; ours if none is: after a crash, float arithmetic may make another."""
+    def _compute_claim(self, task: state_pb2.Task, current: state_pb2.Round, inputs: Inputs) -> Aggregation:
+        updates = [update.values for update in inputs.updates]
+        return self._computer.compute(task.parameters, inputs.base.values, updates, inputs.facts)
+
+    async def _publish(self, ballot: transaction_pb2.Ballot, digest: bytes) -> None:
+        """Sign the digest that is journalled; ours if none is: after a crash, float arithmetic may make another."""
         turn = f"{ballot.round}/{ballot.parent_attempt}/{ballot.turn}/{ballot.restarts}"
         name = f"aggregate/{ballot.task_id}/{turn}"
         journalled = self._signer.journal.get(name)
         if journalled is None:
-            self._signer.journal.put(name, root)
-            journalled = root
+            self._signer.journal.put(name, digest)
+            journalled = digest
         signed = transaction_pb2.Ballot()
         signed.CopyFrom(ballot)
         signed.digest = self.choose_digest(journalled)
         if self._signer.ballots is not None:
             await self._signer.ballots.publish(signed, self._signer.sign(signed))
 
-    def choose_digest(self, root: bytes) -> bytes:
+    def choose_digest(self, digest: bytes) -> bytes:
         """What is signed. Byzantine members differ in this alone."""
-        return root
+        return digest
 
     async def _check(
         self, view: state_pb2.TaskView, question: transaction_pb2.Ballot, answers: list[SignedDigest]
@@ -167,16 +151,17 @@ class Certifier:
         await submit(self._ledger, transaction_pb2.Body(submit_equivocation=evidence), what)
 
     async def _submit(
-        self, view: state_pb2.TaskView, current: state_pb2.Round, model: ChunkedVector, agreed: list[SignedDigest]
+        self, view: state_pb2.TaskView, current: state_pb2.Round, claim: Claim, agreed: list[SignedDigest]
     ) -> None:
-        certificate = await store(self._ledger, self._blobs, view, current.round, model)
+        certificate, reduction = await self._claims.store(view, current, claim)
         message = transaction_pb2.SubmitCertifiedAggregate(
             task_id=current.task_id,
             round=current.round,
             parent_attempt=current.parent_attempt,
             turn=current.turn,
-            model_root=model.root,
+            model_root=claim.model.root,
             certificate=certificate,
+            reduction=reduction,
             signatures=[
                 transaction_pb2.BallotSignature(member=answer.member, signature=answer.signature)
                 for answer in sorted(agreed)
@@ -184,10 +169,6 @@ class Certifier:
         )
         what = f"round {current.round}: model with {len(agreed)} signatures submitted"
         await submit(self._ledger, transaction_pb2.Body(submit_certified_aggregate=message), what)
-
-
-def get_question(current: state_pb2.Round) -> Question:
-    return current.round, current.parent_attempt, current.turn, current.restarts
 
 
 def is_quorum(view: state_pb2.TaskView, agreed: list[SignedDigest]) -> bool:

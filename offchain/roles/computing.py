@@ -13,8 +13,9 @@ from offchain.interfaces import Int16Vector, Int32Vector
 from offchain.learning.quantisation import QuantisationError, dequantise, quantise_model
 from offchain.roles.views import Aggregate
 from optfl import tasks
+from optfl.aggregation import Aggregation
 from optfl.arithmetic import saturate32
-from optfl.rules import RuleError, parse_rule
+from optfl.rules import RoundFacts, RuleError, parse_rule
 from optfl.wire import transaction_pb2
 
 P = ParamSpec("P")
@@ -66,12 +67,13 @@ class ModelComputer:
         parameters: transaction_pb2.TaskParameters,
         base: Int32Vector,
         updates: Sequence[Int16Vector],
-        weights: Sequence[int],
-    ) -> Int32Vector:
-        """G_r = saturate32(G_{r-1} + rule(updates)). Raises CannotCompute."""
+        facts: RoundFacts,
+    ) -> Aggregation:
+        """G_r = saturate32(G_{r-1} + rule(updates)), and how the rule decided. Raises CannotCompute."""
         if not is_float(parameters):
-            return self._aggregate(parse_rule(parameters.rule), base, updates, weights)
-        return compute_float_model(self._find_float(parameters), parameters.fraction_bits, base, updates, weights)
+            return self._aggregate(parse_rule(parameters.rule), base, updates, facts)
+        aggregate, fraction_bits = self._find_float(parameters), parameters.fraction_bits
+        return Aggregation(compute_float_model(aggregate, fraction_bits, base, updates, facts.sample_weights))
 
     def _find_float(self, parameters: transaction_pb2.TaskParameters) -> FloatAggregate:
         name = tasks.parse_plugin(parameters.rule)

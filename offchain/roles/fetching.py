@@ -11,6 +11,7 @@ from typing import TypeVar
 from offchain.interfaces import Blobs, BlobUnavailable, Ledger
 from offchain.roles.views import find_sources, get_commitments, submit
 from optfl import tasks
+from optfl.rules import RoundFacts
 from optfl.vectors import ChunkedVector, Opening, Shape, compute_vector_id
 from optfl.wire import state_pb2, transaction_pb2
 
@@ -39,6 +40,13 @@ async def fetch_round(
     wanted = [(model, root) for root in models] + [(update, root) for root in updates]
     vectors = await _gather([root for _, root in wanted], [fetch(blobs, view, *each) for each in wanted])
     return vectors[: len(models)], vectors[len(models) :]
+
+
+async def fetch_trace(blobs: Blobs, view: state_pb2.TaskView, attempt: state_pb2.Attempt) -> ChunkedVector:
+    """The trace that an attempt claims. Raises VectorsMissing."""
+    shape = tasks.trace_shape(view.task.parameters, len(attempt.inputs))
+    root = attempt.reduction.trace_root
+    return (await _gather([root], [fetch(blobs, view, shape, root)]))[0]
 
 
 async def fetch_chunk(
@@ -115,9 +123,10 @@ class Demander:
             attempt_id=attempt.attempt_id,
             inputs=sorted(selected.index(i.client) for i in attempt.inputs if i.update_root in roots),
             model=attempt.model_root in roots,
+            trace=attempt.reduction.trace_root in roots,
         )
         scope = f"attempt {attempt.attempt_id}"
-        if not message.inputs and not message.model:
+        if not message.inputs and not message.model and not message.trace:
             return
         is_time = self._is_time(scope, roots)
         if is_time and _is_patience_over(view.height, attempt.submit_height, attempt.window_close_height):
@@ -134,7 +143,8 @@ class Demander:
         message.task_id = current.task_id
         message.round = current.round
         message.parent_attempt = current.parent_attempt
-        what = f"{scope}: {len(message.inputs)} updates{' and the model' if message.model else ''} demanded"
+        own = "".join(f", the {name}" for name in ("model", "trace") if getattr(message, name))
+        what = f"{scope}: {len(message.inputs)} updates{own} demanded"
         await submit(self._ledger, transaction_pb2.Body(demand_blob=message), what)
         self._demanded.add(scope)  # refused or not: a refusal means that somebody else demanded them
 
@@ -173,8 +183,9 @@ class DemandAnswerer:
             round=answered[0].round,
             parent_attempt=answered[0].parent_attempt,
             attempt_id=answered[0].attempt_id,
-            inputs=sorted(d.blob for d in answered if d.blob != tasks.MODEL_BLOB),
+            inputs=sorted(d.blob for d in answered if d.blob < tasks.TRACE_BLOB),
             model=any(d.blob == tasks.MODEL_BLOB for d in answered),
+            trace=any(d.blob == tasks.TRACE_BLOB for d in answered),
         )
         what = f"round {message.round}: {len(answered)} demanded vectors found, and served from here"
         await submit(self._ledger, transaction_pb2.Body(answer_demand=message), what)
@@ -182,8 +193,7 @@ class DemandAnswerer:
     async def _offer(self, view: state_pb2.TaskView, demand: state_pb2.Demand) -> bool:
         if demand.root in self._offered:
             return True
-        is_model = demand.blob == tasks.MODEL_BLOB
-        shape = (tasks.model_shape if is_model else tasks.update_shape)(view.task.parameters)
+        shape = find_demanded_shape(view, demand)
         try:
             vector = await fetch(self._blobs, view, shape, demand.root)
         except BlobUnavailable:
@@ -196,12 +206,19 @@ class DemandAnswerer:
         return any(holder.operator == self._ledger.address for holder in demand.holders)
 
 
+def find_demanded_shape(view: state_pb2.TaskView, demand: state_pb2.Demand) -> Shape:
+    """Shape of a demanded vector, from the task and the attempt that it belongs to."""
+    for attempt in view.attempts:
+        if attempt.attempt_id == demand.attempt_id and demand.blob >= tasks.TRACE_BLOB:
+            return tasks.find_blob(view.task.parameters, attempt, demand.blob)[0]
+    return tasks.update_shape(view.task.parameters)
+
+
 def is_undecided(demand: state_pb2.Demand) -> bool:
     """Whether an answer still changes what becomes of the blob, or of the bond."""
     return demand.status == state_pb2.DEMAND_STATUS_OPEN or demand.bond.amount > 0
 
 
-def get_update_roots(view: state_pb2.TaskView, current: state_pb2.Round) -> tuple[list[bytes], list[int]]:
-    """Roots and weights of a round's updates, in selection order."""
-    commitments = get_commitments(view, current)
-    return [c.update_root for c in commitments], [c.weight for c in commitments]
+def get_facts(view: state_pb2.TaskView, current: state_pb2.Round) -> RoundFacts:
+    """What the ledger knows of a round whose updates are frozen, beside these."""
+    return RoundFacts(tuple(commitment.weight for commitment in get_commitments(view, current)), current.beacon)

@@ -15,9 +15,9 @@ from typing import Any
 
 from offchain.interfaces import Blobs, BlobUnavailable, Ledger, LedgerUnavailable
 from offchain.roles.views import TRANSIENT, find_sources, is_live, watch_task
-from offchain.storage.store import BlobStore, CorruptBlob, Kind, NotStored, Slot, StoreFailed
+from offchain.storage.store import BlobStore, CorruptBlob, NotStored, Slot, StoreFailed, kind_of
 from optfl import errors, tasks
-from optfl.audits import compute_audit
+from optfl.audits import draw_audit
 from optfl.vectors import ChunkedVector, Shape, compute_vector_id
 from optfl.wire import state_pb2, transaction_pb2
 
@@ -108,8 +108,7 @@ def find_promises(view: state_pb2.TaskView) -> Iterator[Promise]:
 
     def promise(shape: Shape, root: bytes, number: int, owner: bytes, until: int) -> Iterator[Promise]:
         if until >= height:
-            kind: Kind = "update" if shape is update else "model"
-            yield Promise(shape, root, Slot(task.task_id, number, owner, kind), until)
+            yield Promise(shape, root, Slot(task.task_id, number, owner, kind_of(shape)), until)
 
     if task.HasField("initial_model_certificate"):
         until = task.initial_model_certificate.retain_until_height
@@ -124,6 +123,10 @@ def find_promises(view: state_pb2.TaskView) -> Iterator[Promise]:
             continue
         until = attempt.certificate.retain_until_height
         yield from promise(model, attempt.model_root, attempt.round, attempt.aggregator, until)
+        if attempt.HasField("reduction"):
+            shape, root = tasks.find_blob(task.parameters, attempt, tasks.TRACE_BLOB)
+            until = attempt.reduction.certificate.retain_until_height
+            yield from promise(shape, root, attempt.round, attempt.aggregator, until)
         for given in attempt.inputs:  # also those of a void attempt, whose commitments may be gone: it is convictable
             yield from promise(update, given.update_root, attempt.round, given.client, attempt.evidence_height)
 
@@ -212,10 +215,5 @@ class Auditor:
 
 def find_audited(task: state_pb2.Task, attempt: state_pb2.Attempt, replica: int) -> tuple[Shape, bytes, int]:
     """Shape and root of the vector, and the chunk of it, that the task's `replica`-th replica has to show."""
-    shape = tasks.model_shape(task.parameters)
-    blob, chunk = compute_audit(
-        attempt.beacon, attempt.task_id, attempt.attempt_id, replica, len(attempt.inputs), shape.chunks
-    )
-    if blob == tasks.MODEL_BLOB:
-        return shape, attempt.model_root, chunk
-    return tasks.update_shape(task.parameters), attempt.inputs[blob].update_root, chunk
+    audit = draw_audit(task.parameters, attempt, replica)
+    return *tasks.find_blob(task.parameters, attempt, audit.blob), audit.chunk

@@ -27,15 +27,33 @@ from offchain.roles.computing import (
     is_float,
 )
 from offchain.roles.errands import Errands
-from offchain.roles.fetching import DemandAnswerer, Demander, VectorsMissing, fetch_chunk, fetch_round
+from offchain.roles.fetching import (
+    DemandAnswerer,
+    Demander,
+    VectorsMissing,
+    fetch_chunk,
+    fetch_round,
+    fetch_trace,
+)
 from offchain.roles.signing import Signer
 from offchain.roles.views import TRANSIENT, Aggregate, compute_seed, submit, watch_task
 from offchain.roles.voting import Voter
 from offchain.roles.watching import Cost, Policy, draw_chunks, get_aggregation_blocks, is_odd_time
 from optfl import tasks
-from optfl.fraud import build_output_proof, encode_output_proof
+from optfl.aggregation import Aggregation, aggregate_chunk
+from optfl.fraud import (
+    Proof,
+    build_output_proof,
+    build_step_proof,
+    build_weights_proof,
+    encode_output_proof,
+    wrap_proof,
+)
+from optfl.rules import parse_rule
+from optfl.traces import find_first_difference
 from optfl.vectors import ChunkedVector, verify_opening
 from optfl.wire import state_pb2, transaction_pb2
+from optfl.wire.transaction_pb2 import OutputProof, StepProof, WeightsProof
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +96,7 @@ async def watch_with(validator: Validator, task_id: int) -> None:
 class Result(NamedTuple):
     """What an attempt should have been, and of what, if it was computed just now: inputs are too large to be kept."""
 
-    model: Int32Vector
+    made: Aggregation
     inputs: tuple[ChunkedVector, list[ChunkedVector]] | None  # base, updates
 
 
@@ -106,7 +124,7 @@ class Validator:
         self._seen: set[int] = set()
         self._times: dict[int, int] = {}  # attempt -> blocks that its aggregation took
         self._findings: dict[int, tuple[int, transaction_pb2.Body]] = {}  # attempt -> height, what to send about it
-        self._models: dict[int, Int32Vector] = {}
+        self._results: dict[int, Aggregation] = {}
         self._claimed: dict[int, ChunkedVector] = {}
         self._locks: dict[int, asyncio.Lock] = {}
 
@@ -205,7 +223,7 @@ class Validator:
         if share < 1 and self._policy.has_triggers and await self._is_triggered(view, attempt):
             self.cost.triggered += 1
             share = 1
-        if share == 1 or (chunks and is_float(view.task.parameters)):
+        if share == 1 or (chunks and is_indivisible(view.task.parameters)):
             return await self.verify(view, attempt)
         return await self.sample(view, attempt, chunks)
 
@@ -213,8 +231,7 @@ class Validator:
         """The same after a failed fetch: who decides what we can fetch must not have us draw again."""
         seed = compute_seed(self._private_seed, self._ledger.address, attempt.task_id, attempt.attempt_id)
         chunks = tasks.model_shape(task.parameters).chunks
-        # Float arithmetic may be of any kind, so nothing less than all of it can be repeated: all or nothing.
-        return draw_chunks(seed, 1 if is_float(task.parameters) else chunks, self._policy.share)
+        return draw_chunks(seed, 1 if is_indivisible(task.parameters) else chunks, self._policy.share)
 
     async def _is_triggered(self, view: state_pb2.TaskView, attempt: state_pb2.Attempt) -> bool:
         policy = self._policy
@@ -243,10 +260,13 @@ class Validator:
 
         Raises BlobUnavailable; CannotCompute where a float aggregator is missing.
         """
-        own, claimed = await self._get_result(view, attempt), await self._get_claimed(view, attempt)
+        own = await self._get_result(view, attempt)
+        if (misreduced := await self._check_reduction(view, attempt, own)) is not None:
+            return _wrap_proof(attempt, misreduced)
+        claimed = await self._get_claimed(view, attempt)
         if is_float(view.task.parameters):
-            return self._compare_floats(view.task.parameters, attempt, own.model, claimed.values)
-        wrong = np.flatnonzero(own.model != claimed.values)
+            return self._compare_floats(view.task.parameters, attempt, own.made.model, claimed.values)
+        wrong = np.flatnonzero(own.made.model != claimed.values)
         if wrong.size == 0:
             log.info("round %d, attempt %d: verified in full", attempt.round, attempt.attempt_id)
             return None
@@ -256,7 +276,7 @@ class Validator:
             attempt.round,
             attempt.attempt_id,
             wrong.size,
-            own.model.size,
+            claimed.values.size,
             chunk,
         )
         if own.inputs is None:
@@ -264,6 +284,35 @@ class Validator:
             return None if proof is None else _wrap_proof(attempt, proof)
         base, updates = own.inputs
         return _wrap_proof(attempt, build_output_proof(chunk, updates, base, claimed))
+
+    async def _check_reduction(
+        self, view: state_pb2.TaskView, attempt: state_pb2.Attempt, own: Result
+    ) -> StepProof | WeightsProof | None:
+        """Proof of what is wrong in how an attempt says that its totals came about and decided; None if all is right.
+
+        Raises VectorsMissing.
+        """
+        if own.made.trace is None:
+            return None
+        parameters, updates = view.task.parameters, len(attempt.inputs)
+        trace = ChunkedVector(tasks.trace_shape(parameters, updates), own.made.trace)
+        name = f"round {attempt.round}, attempt {attempt.attempt_id}"
+        if trace.root == attempt.reduction.trace_root:
+            if own.made.weights == tuple(attempt.reduction.weights):
+                return None
+            log.warning("%s: its totals are right and decide otherwise; proving that", name)
+            return build_weights_proof(trace, updates)
+        claimed = await fetch_trace(self._blobs, view, attempt)
+        self.cost.bytes += len(claimed.data)
+        entry = find_first_difference(own.made.trace, claimed.values, updates)
+        if entry is None:
+            raise RuntimeError(f"{name}: two traces with two roots are equal")
+        log.warning("%s: its trace is wrong from row %d on; proving entry (%d, %d)", name, *entry)
+        if own.inputs is not None:
+            _, vectors = own.inputs
+        else:
+            _, vectors = await self._fetch(view, [], [given.update_root for given in attempt.inputs])
+        return build_step_proof(entry, vectors, claimed)
 
     def _compare_floats(
         self,
@@ -297,7 +346,7 @@ class Validator:
 
     async def _check_chunk(
         self, view: state_pb2.TaskView, attempt: state_pb2.Attempt, chunk: int
-    ) -> transaction_pb2.OutputProof | None:
+    ) -> OutputProof | None:
         parameters = view.task.parameters
         model, update = tasks.model_shape(parameters), tasks.update_shape(parameters)
         wanted = [(model, attempt.base_root), (model, attempt.model_root)]
@@ -308,15 +357,15 @@ class Validator:
         base, claimed, *updates = (
             verify_opening(shape, root, chunk, opening) for (shape, root), opening in zip(wanted, openings, strict=True)
         )
-        weights = [given.weight for given in attempt.inputs]
-        own = await self._compute(self._computer.compute, parameters, base, updates, weights)
+        rule, weights = parse_rule(attempt.rule), attempt.reduction.weights
+        own = await self._compute(aggregate_chunk, rule, base, np.stack(updates), tasks.get_facts(attempt), weights)
         if np.array_equal(own, claimed):
             return None
         return encode_output_proof(chunk, openings[2:], openings[0], openings[1])
 
     async def recompute(self, view: state_pb2.TaskView, attempt: state_pb2.Attempt) -> Int32Vector:
         """The model that we make of the attempt's inputs. Raises VectorsMissing, CannotCompute."""
-        return (await self._get_result(view, attempt)).model
+        return (await self._get_result(view, attempt)).made.model
 
     async def fetch_claimed(self, view: state_pb2.TaskView, attempt: state_pb2.Attempt) -> Int32Vector:
         """The model that the attempt claims. Raises VectorsMissing."""
@@ -326,16 +375,15 @@ class Validator:
     async def _get_result(self, view: state_pb2.TaskView, attempt: state_pb2.Attempt) -> Result:
         # A vote and a verification may ask at once: it is fetched and computed once.
         async with self._locks.setdefault(attempt.attempt_id, asyncio.Lock()):
-            if (known := self._models.get(attempt.attempt_id)) is not None:
+            if (known := self._results.get(attempt.attempt_id)) is not None:
                 return Result(known, None)
             roots = [given.update_root for given in attempt.inputs]
             (base,), updates = await self._fetch(view, [attempt.base_root], roots)
-            weights = [given.weight for given in attempt.inputs]
-            values = [update.values for update in updates]
-            model = await self._compute(self._computer.compute, view.task.parameters, base.values, values, weights)
+            values, facts = [update.values for update in updates], tasks.get_facts(attempt)
+            made = await self._compute(self._computer.compute, view.task.parameters, base.values, values, facts)
             self.cost.aggregations += 1
-            _keep(self._models, attempt.attempt_id, model)
-            return Result(model, (base, updates))
+            _keep(self._results, attempt.attempt_id, made)
+            return Result(made, (base, updates))
 
     async def _get_claimed(self, view: state_pb2.TaskView, attempt: state_pb2.Attempt) -> ChunkedVector:
         if (known := self._claimed.get(attempt.attempt_id)) is not None:
@@ -352,9 +400,16 @@ class Validator:
         return found
 
 
-def _wrap_proof(attempt: state_pb2.Attempt, proof: transaction_pb2.OutputProof) -> transaction_pb2.Body:
-    message = transaction_pb2.SubmitFraudProof(task_id=attempt.task_id, attempt_id=attempt.attempt_id, output=proof)
-    return transaction_pb2.Body(submit_fraud_proof=message)
+def _wrap_proof(attempt: state_pb2.Attempt, proof: Proof) -> transaction_pb2.Body:
+    return transaction_pb2.Body(submit_fraud_proof=wrap_proof(attempt, proof))
+
+
+def is_indivisible(parameters: transaction_pb2.TaskParameters) -> bool:
+    """Whether a watcher re-executes all of an aggregation or nothing.
+
+    Float arithmetic may be of any kind. Of a rule with totals, chunks show nothing while the totals may be wrong.
+    """
+    return is_float(parameters) or tasks.needs_totals(parameters)
 
 
 def _keep(kept: dict[int, V], attempt_id: int, value: V) -> None:

@@ -9,15 +9,18 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 from offchain.interfaces import Blobs, BlobUnavailable, Int16Vector, Int32Vector, Ledger, LedgerUnavailable
 from optfl import tasks
+from optfl.aggregation import Aggregation
 from optfl.certificates import Statement
-from optfl.rules import Rule
+from optfl.rules import RoundFacts, Rule
 from optfl.vectors import ChunkedVector, Shape, compute_vector_id
 from optfl.wire import receipt_pb2, state_pb2, transaction_pb2
 
 log = logging.getLogger(__name__)
 
-Aggregate = Callable[[Rule, Int32Vector, Sequence[Int16Vector], Sequence[int]], Int32Vector]
-"""rule, base int32[D], K updates int16[D], sample weights -> model int32[D]; the reference or the kernels."""
+Aggregate = Callable[[Rule, Int32Vector, Sequence[Int16Vector], RoundFacts], Aggregation]
+"""rule, base int32[D], K updates int16[D], what the ledger knows of the round -> model int32[D], and how it came about.
+
+The reference or the kernels."""
 
 TRANSIENT = (BlobUnavailable, LedgerUnavailable)
 """What a role logs and tries again at the next block."""
@@ -95,7 +98,7 @@ def _find_authors(view: state_pb2.TaskView, root: bytes) -> Iterator[bytes]:
         if indexed.commitment.update_root == root:
             yield indexed.commitment.client
     for attempt in view.attempts:
-        if attempt.model_root == root:
+        if root in (attempt.model_root, attempt.reduction.trace_root):
             yield from [attempt.aggregator, *attempt.signers] if attempt.aggregator else []
         yield from (given.client for given in attempt.inputs if given.update_root == root)
 

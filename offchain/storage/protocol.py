@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, cast, get_args
 
 import msgpack  # type: ignore[import-untyped]  # ships no types
 
@@ -152,7 +152,7 @@ _ID = _bytes(merkle.HASH_BYTES, merkle.HASH_BYTES)
 _SIGNATURE = _bytes(keys.SIGNATURE_BYTES, keys.SIGNATURE_BYTES)
 _DATA = _bytes(1, MAX_VECTOR_BYTES)
 _PATH = _Field("a list of hashes", lambda value: type(value) is list and all(_ID.is_valid(item) for item in value))
-_KIND = _Field("'update' or 'model'", lambda value: value in ("update", "model"))
+_KIND = _Field("'update', 'model' or 'trace'", lambda value: value in get_args(Kind))
 _PUT: _Fields = {
     "chain_id": _text(MAX_CHAIN_ID_BYTES),
     "task_id": _integer(64),

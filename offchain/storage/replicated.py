@@ -15,7 +15,7 @@ from offchain.interfaces import BlobUnavailable, Ledger
 from offchain.storage import protocol
 from offchain.storage.offers import Offers
 from offchain.storage.protocol import MAX_SMALL_ANSWER_BYTES, GetRequest, Handle, Refusal, Verb
-from offchain.storage.store import Kind
+from offchain.storage.store import kind_of
 from offchain.storage.verify import BadAnswer, check_opening_reply, check_receipt_reply, check_vector_reply
 from optfl.certificates import Statement, build_certificate
 from optfl.keys import SigningKey, address_of
@@ -96,8 +96,7 @@ class ReplicatedBlobs:
         view = await self._ledger.get_task(statement.task_id)
         if view is None:
             raise BlobUnavailable(f"the ledger knows no task {statement.task_id} yet; try again after its creation")
-        kind: Kind = "update" if shape.dtype == "int16" else "model"
-        request = protocol.encode_put(protocol.sign_put(self._key, statement, kind, data, view.height))
+        request = protocol.encode_put(protocol.sign_put(self._key, statement, kind_of(shape), data, view.height))
         puts = [asyncio.create_task(self._put_at(replica_key, statement, request)) for replica_key in view.replica_keys]
         try:
             return await self._gather_quorum(puts, statement, quorum)

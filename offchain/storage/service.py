@@ -95,7 +95,7 @@ class ReplicaService:
         check_put(view, request)
         if self._key.public_key not in view.replica_keys:
             raise Refusal("not-a-replica", f"{self.address.hex()} is not among the task's replicas; ask those")
-        shape = _shape_of(view.task, request)
+        shape = _shape_of(view, request)
         try:
             vector = ChunkedVector(shape, request.data)
         except VectorError as error:
@@ -145,7 +145,8 @@ class ReplicaService:
         if record is None or not (slots := [s for s in record.retain_until if s.task_id == request.task_id]):
             raise Refusal("not-stored", "this replica has no such vector of this task; ask another one")
         is_model = any(slot.kind == "model" for slot in slots)
-        if not is_model and not self._is_frozen(record, slots):
+        is_update = all(slot.kind == "update" for slot in slots)
+        if is_update and not self._is_frozen(record, slots):
             raise Refusal("not-frozen", "an update can be read once its round is frozen; try again then")
         is_kept = is_model and request.chunk is None
         if is_kept and (answer := self._kept.get(request.vector_id)) is not None:
@@ -289,10 +290,16 @@ def _find_round(view: state_pb2.TaskView, number: int) -> state_pb2.Round | None
     return next((r for r in view.rounds if r.round == number), None)
 
 
-def _shape_of(task: state_pb2.Task, request: PutRequest) -> Shape:
+def _shape_of(view: state_pb2.TaskView, request: PutRequest) -> Shape:
+    parameters = view.task.parameters
     if request.kind == "update":
-        return tasks.update_shape(task.parameters)
-    return tasks.model_shape(task.parameters)
+        return tasks.update_shape(parameters)
+    if request.kind == "model":
+        return tasks.model_shape(parameters)
+    current = _find_round(view, request.round)
+    if current is None or not current.committed or not tasks.needs_totals(parameters):
+        raise Refusal("wrong-phase", f"{parameters.rule} of this round has no trace; store its model alone")
+    return tasks.trace_shape(parameters, current.committed)
 
 
 def _quota_of(task: state_pb2.Task) -> int:

@@ -8,7 +8,13 @@ from typing import Literal, Protocol
 
 from optfl.vectors import ChunkedVector, Shape
 
-Kind = Literal["update", "model"]
+Kind = Literal["update", "model", "trace"]
+
+
+def kind_of(shape: Shape) -> Kind:
+    """What a task's vectors of this shape are."""
+    kinds: dict[str, Kind] = {"int32": "model", "int64": "trace"}
+    return kinds.get(shape.dtype, "update")
 
 
 class NotStored(Exception):

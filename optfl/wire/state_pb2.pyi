@@ -346,7 +346,7 @@ class Input(_message.Message):
     def __init__(self, client: _Optional[bytes] = ..., update_root: _Optional[bytes] = ..., weight: _Optional[int] = ...) -> None: ...
 
 class Attempt(_message.Message):
-    __slots__ = ("task_id", "attempt_id", "round", "parent_attempt", "turn", "aggregator", "base_root", "inputs", "rule", "model_root", "trace_root", "rule_weights", "certificate", "beacon", "freeze_height", "submit_height", "window_close_height", "evidence_height", "status", "status_height", "prover", "model_retain_until_height", "signers")
+    __slots__ = ("task_id", "attempt_id", "round", "parent_attempt", "turn", "aggregator", "base_root", "inputs", "rule", "model_root", "reduction", "round_beacon", "certificate", "beacon", "freeze_height", "submit_height", "window_close_height", "evidence_height", "status", "status_height", "prover", "model_retain_until_height", "signers")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
@@ -357,8 +357,8 @@ class Attempt(_message.Message):
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     RULE_FIELD_NUMBER: _ClassVar[int]
     MODEL_ROOT_FIELD_NUMBER: _ClassVar[int]
-    TRACE_ROOT_FIELD_NUMBER: _ClassVar[int]
-    RULE_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    REDUCTION_FIELD_NUMBER: _ClassVar[int]
+    ROUND_BEACON_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
     BEACON_FIELD_NUMBER: _ClassVar[int]
     FREEZE_HEIGHT_FIELD_NUMBER: _ClassVar[int]
@@ -380,8 +380,8 @@ class Attempt(_message.Message):
     inputs: _containers.RepeatedCompositeFieldContainer[Input]
     rule: str
     model_root: bytes
-    trace_root: bytes
-    rule_weights: _containers.RepeatedScalarFieldContainer[int]
+    reduction: _transaction_pb2.Reduction
+    round_beacon: bytes
     certificate: _receipt_pb2.Certificate
     beacon: bytes
     freeze_height: int
@@ -393,7 +393,7 @@ class Attempt(_message.Message):
     prover: bytes
     model_retain_until_height: int
     signers: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, task_id: _Optional[int] = ..., attempt_id: _Optional[int] = ..., round: _Optional[int] = ..., parent_attempt: _Optional[int] = ..., turn: _Optional[int] = ..., aggregator: _Optional[bytes] = ..., base_root: _Optional[bytes] = ..., inputs: _Optional[_Iterable[_Union[Input, _Mapping]]] = ..., rule: _Optional[str] = ..., model_root: _Optional[bytes] = ..., trace_root: _Optional[bytes] = ..., rule_weights: _Optional[_Iterable[int]] = ..., certificate: _Optional[_Union[_receipt_pb2.Certificate, _Mapping]] = ..., beacon: _Optional[bytes] = ..., freeze_height: _Optional[int] = ..., submit_height: _Optional[int] = ..., window_close_height: _Optional[int] = ..., evidence_height: _Optional[int] = ..., status: _Optional[_Union[AttemptStatus, str]] = ..., status_height: _Optional[int] = ..., prover: _Optional[bytes] = ..., model_retain_until_height: _Optional[int] = ..., signers: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    def __init__(self, task_id: _Optional[int] = ..., attempt_id: _Optional[int] = ..., round: _Optional[int] = ..., parent_attempt: _Optional[int] = ..., turn: _Optional[int] = ..., aggregator: _Optional[bytes] = ..., base_root: _Optional[bytes] = ..., inputs: _Optional[_Iterable[_Union[Input, _Mapping]]] = ..., rule: _Optional[str] = ..., model_root: _Optional[bytes] = ..., reduction: _Optional[_Union[_transaction_pb2.Reduction, _Mapping]] = ..., round_beacon: _Optional[bytes] = ..., certificate: _Optional[_Union[_receipt_pb2.Certificate, _Mapping]] = ..., beacon: _Optional[bytes] = ..., freeze_height: _Optional[int] = ..., submit_height: _Optional[int] = ..., window_close_height: _Optional[int] = ..., evidence_height: _Optional[int] = ..., status: _Optional[_Union[AttemptStatus, str]] = ..., status_height: _Optional[int] = ..., prover: _Optional[bytes] = ..., model_retain_until_height: _Optional[int] = ..., signers: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Challenge(_message.Message):
     __slots__ = ("task_id", "attempt_id", "round", "status", "verdict", "bonds", "open_height", "commit_deadline_height", "reveal_start_height", "reveal_deadline_height", "seed", "voters", "decided_height")

@@ -313,24 +313,32 @@ class CommitUpdate(_message.Message):
     def __init__(self, task_id: _Optional[int] = ..., round: _Optional[int] = ..., parent_attempt: _Optional[int] = ..., base_root: _Optional[bytes] = ..., update_root: _Optional[bytes] = ..., weight: _Optional[int] = ..., certificate: _Optional[_Union[_receipt_pb2.Certificate, _Mapping]] = ...) -> None: ...
 
 class SubmitAggregate(_message.Message):
-    __slots__ = ("task_id", "round", "parent_attempt", "turn", "model_root", "certificate", "trace_root", "rule_weights")
+    __slots__ = ("task_id", "round", "parent_attempt", "turn", "model_root", "certificate", "reduction")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
     PARENT_ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     TURN_FIELD_NUMBER: _ClassVar[int]
     MODEL_ROOT_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
-    TRACE_ROOT_FIELD_NUMBER: _ClassVar[int]
-    RULE_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    REDUCTION_FIELD_NUMBER: _ClassVar[int]
     task_id: int
     round: int
     parent_attempt: int
     turn: int
     model_root: bytes
     certificate: _receipt_pb2.Certificate
+    reduction: Reduction
+    def __init__(self, task_id: _Optional[int] = ..., round: _Optional[int] = ..., parent_attempt: _Optional[int] = ..., turn: _Optional[int] = ..., model_root: _Optional[bytes] = ..., certificate: _Optional[_Union[_receipt_pb2.Certificate, _Mapping]] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ...) -> None: ...
+
+class Reduction(_message.Message):
+    __slots__ = ("trace_root", "certificate", "weights")
+    TRACE_ROOT_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     trace_root: bytes
-    rule_weights: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, task_id: _Optional[int] = ..., round: _Optional[int] = ..., parent_attempt: _Optional[int] = ..., turn: _Optional[int] = ..., model_root: _Optional[bytes] = ..., certificate: _Optional[_Union[_receipt_pb2.Certificate, _Mapping]] = ..., trace_root: _Optional[bytes] = ..., rule_weights: _Optional[_Iterable[int]] = ...) -> None: ...
+    certificate: _receipt_pb2.Certificate
+    weights: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, trace_root: _Optional[bytes] = ..., certificate: _Optional[_Union[_receipt_pb2.Certificate, _Mapping]] = ..., weights: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Ballot(_message.Message):
     __slots__ = ("chain_id", "task_id", "round", "parent_attempt", "turn", "restarts", "kind", "digest")
@@ -361,7 +369,7 @@ class BallotSignature(_message.Message):
     def __init__(self, member: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
 class SubmitCertifiedAggregate(_message.Message):
-    __slots__ = ("task_id", "round", "parent_attempt", "turn", "model_root", "certificate", "signatures")
+    __slots__ = ("task_id", "round", "parent_attempt", "turn", "model_root", "certificate", "signatures", "reduction")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
     PARENT_ATTEMPT_FIELD_NUMBER: _ClassVar[int]
@@ -369,6 +377,7 @@ class SubmitCertifiedAggregate(_message.Message):
     MODEL_ROOT_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
     SIGNATURES_FIELD_NUMBER: _ClassVar[int]
+    REDUCTION_FIELD_NUMBER: _ClassVar[int]
     task_id: int
     round: int
     parent_attempt: int
@@ -376,7 +385,8 @@ class SubmitCertifiedAggregate(_message.Message):
     model_root: bytes
     certificate: _receipt_pb2.Certificate
     signatures: _containers.RepeatedCompositeFieldContainer[BallotSignature]
-    def __init__(self, task_id: _Optional[int] = ..., round: _Optional[int] = ..., parent_attempt: _Optional[int] = ..., turn: _Optional[int] = ..., model_root: _Optional[bytes] = ..., certificate: _Optional[_Union[_receipt_pb2.Certificate, _Mapping]] = ..., signatures: _Optional[_Iterable[_Union[BallotSignature, _Mapping]]] = ...) -> None: ...
+    reduction: Reduction
+    def __init__(self, task_id: _Optional[int] = ..., round: _Optional[int] = ..., parent_attempt: _Optional[int] = ..., turn: _Optional[int] = ..., model_root: _Optional[bytes] = ..., certificate: _Optional[_Union[_receipt_pb2.Certificate, _Mapping]] = ..., signatures: _Optional[_Iterable[_Union[BallotSignature, _Mapping]]] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ...) -> None: ...
 
 class AnswerAudit(_message.Message):
     __slots__ = ("task_id", "attempt_id", "opening")
@@ -408,15 +418,43 @@ class OutputProof(_message.Message):
     claimed: Opening
     def __init__(self, chunk: _Optional[int] = ..., updates: _Optional[_Iterable[_Union[Opening, _Mapping]]] = ..., base: _Optional[_Union[Opening, _Mapping]] = ..., claimed: _Optional[_Union[Opening, _Mapping]] = ...) -> None: ...
 
+class StepProof(_message.Message):
+    __slots__ = ("row", "j", "k", "before", "after", "update_j", "update_k")
+    ROW_FIELD_NUMBER: _ClassVar[int]
+    J_FIELD_NUMBER: _ClassVar[int]
+    K_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_J_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_K_FIELD_NUMBER: _ClassVar[int]
+    row: int
+    j: int
+    k: int
+    before: Opening
+    after: Opening
+    update_j: Opening
+    update_k: Opening
+    def __init__(self, row: _Optional[int] = ..., j: _Optional[int] = ..., k: _Optional[int] = ..., before: _Optional[_Union[Opening, _Mapping]] = ..., after: _Optional[_Union[Opening, _Mapping]] = ..., update_j: _Optional[_Union[Opening, _Mapping]] = ..., update_k: _Optional[_Union[Opening, _Mapping]] = ...) -> None: ...
+
+class WeightsProof(_message.Message):
+    __slots__ = ("totals",)
+    TOTALS_FIELD_NUMBER: _ClassVar[int]
+    totals: Opening
+    def __init__(self, totals: _Optional[_Union[Opening, _Mapping]] = ...) -> None: ...
+
 class SubmitFraudProof(_message.Message):
-    __slots__ = ("task_id", "attempt_id", "output")
+    __slots__ = ("task_id", "attempt_id", "output", "step", "weights")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     task_id: int
     attempt_id: int
     output: OutputProof
-    def __init__(self, task_id: _Optional[int] = ..., attempt_id: _Optional[int] = ..., output: _Optional[_Union[OutputProof, _Mapping]] = ...) -> None: ...
+    step: StepProof
+    weights: WeightsProof
+    def __init__(self, task_id: _Optional[int] = ..., attempt_id: _Optional[int] = ..., output: _Optional[_Union[OutputProof, _Mapping]] = ..., step: _Optional[_Union[StepProof, _Mapping]] = ..., weights: _Optional[_Union[WeightsProof, _Mapping]] = ...) -> None: ...
 
 class OpenChallenge(_message.Message):
     __slots__ = ("task_id", "attempt_id")
@@ -481,33 +519,37 @@ class SubmitEquivocation(_message.Message):
     def __init__(self, member: _Optional[bytes] = ..., first: _Optional[_Union[Ballot, _Mapping]] = ..., first_signature: _Optional[bytes] = ..., second: _Optional[_Union[Ballot, _Mapping]] = ..., second_signature: _Optional[bytes] = ...) -> None: ...
 
 class DemandBlob(_message.Message):
-    __slots__ = ("task_id", "round", "parent_attempt", "attempt_id", "inputs", "model")
+    __slots__ = ("task_id", "round", "parent_attempt", "attempt_id", "inputs", "model", "trace")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
     PARENT_ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    TRACE_FIELD_NUMBER: _ClassVar[int]
     task_id: int
     round: int
     parent_attempt: int
     attempt_id: int
     inputs: _containers.RepeatedScalarFieldContainer[int]
     model: bool
-    def __init__(self, task_id: _Optional[int] = ..., round: _Optional[int] = ..., parent_attempt: _Optional[int] = ..., attempt_id: _Optional[int] = ..., inputs: _Optional[_Iterable[int]] = ..., model: bool = ...) -> None: ...
+    trace: bool
+    def __init__(self, task_id: _Optional[int] = ..., round: _Optional[int] = ..., parent_attempt: _Optional[int] = ..., attempt_id: _Optional[int] = ..., inputs: _Optional[_Iterable[int]] = ..., model: bool = ..., trace: bool = ...) -> None: ...
 
 class AnswerDemand(_message.Message):
-    __slots__ = ("task_id", "round", "parent_attempt", "attempt_id", "inputs", "model")
+    __slots__ = ("task_id", "round", "parent_attempt", "attempt_id", "inputs", "model", "trace")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
     PARENT_ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    TRACE_FIELD_NUMBER: _ClassVar[int]
     task_id: int
     round: int
     parent_attempt: int
     attempt_id: int
     inputs: _containers.RepeatedScalarFieldContainer[int]
     model: bool
-    def __init__(self, task_id: _Optional[int] = ..., round: _Optional[int] = ..., parent_attempt: _Optional[int] = ..., attempt_id: _Optional[int] = ..., inputs: _Optional[_Iterable[int]] = ..., model: bool = ...) -> None: ...
+    trace: bool
+    def __init__(self, task_id: _Optional[int] = ..., round: _Optional[int] = ..., parent_attempt: _Optional[int] = ..., attempt_id: _Optional[int] = ..., inputs: _Optional[_Iterable[int]] = ..., model: bool = ..., trace: bool = ...) -> None: ...

@@ -485,14 +485,14 @@ def _make_vote(
 
 
 def _recompute(chaos: Chaos, task: TaskHarness, attempt: state_pb2.Attempt) -> ChunkedVector:
-    values = aggregate(
+    made = aggregate(
         task.rule,
         chaos.by_root[attempt.base_root].values,
         [task.updates[given.update_root].values for given in attempt.inputs],
-        [given.weight for given in attempt.inputs],
+        tasks.get_facts(attempt),
         task.parameters.chunk_values,
     )
-    return ChunkedVector(tasks.model_shape(task.parameters), values)
+    return ChunkedVector(tasks.model_shape(task.parameters), made.model)
 
 
 def _reveal_vote(chaos: Chaos) -> Made:

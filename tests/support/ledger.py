@@ -20,14 +20,14 @@ from abci_app.state.keyspace import attempt_key, round_key, stake_key, task_key
 from abci_app.state.rounds import get_commitments
 from abci_app.state_machine import Block, BlockResults, Changes, Misbehavior, MisbehaviorKind, Stores, TxResult
 from optfl import keys, tasks
-from optfl.aggregation import aggregate
-from optfl.ballots import sign_ballot
+from optfl.aggregation import Aggregation, aggregate
+from optfl.ballots import compute_aggregate_digest, sign_ballot
 from optfl.beacon import HashChain
 from optfl.certificates import Statement, build_certificate, sign_receipt
 from optfl.errors import Rejection
 from optfl.fraud import build_output_proof
 from optfl.keys import SigningKey, address_of
-from optfl.rules import Rule, parse_rule
+from optfl.rules import RoundFacts, Rule, parse_rule
 from optfl.transactions import decode_transaction, encode_reveal, sign_transaction
 from optfl.vectors import ChunkedVector
 from optfl.wire import receipt_pb2, state_pb2, transaction_pb2
@@ -341,6 +341,7 @@ class TaskHarness:
     ledger: LedgerHarness
     task_id: int = 1
     models: dict[int, ChunkedVector] = field(default_factory=dict)  # by attempt id; 0 is G_0
+    traces: dict[int, ChunkedVector] = field(default_factory=dict)  # by attempt id, of rules with totals
     updates: dict[bytes, ChunkedVector] = field(default_factory=dict)  # by root
 
     @classmethod
@@ -448,16 +449,35 @@ class TaskHarness:
 
     def honest_model(self, number: int) -> ChunkedVector:
         """What the rule makes of a frozen round's committed updates."""
+        return ChunkedVector(tasks.model_shape(self.parameters), self.honest_aggregation(number).model)
+
+    def facts(self, number: int) -> RoundFacts:
         current = self.round(number)
-        commitments = get_commitments(self.ledger.state, current)
-        values = aggregate(
+        weights = tuple(c.weight for c in get_commitments(self.ledger.state, current))
+        return RoundFacts(weights, current.beacon)
+
+    def honest_aggregation(self, number: int) -> Aggregation:
+        """The model of a frozen round, and for rules with totals how it came about."""
+        current = self.round(number)
+        return aggregate(
             self.rule,
             self.models[current.parent_attempt].values,
-            [self.updates[c.update_root].values for c in commitments],
-            [c.weight for c in commitments],
+            [self.updates[c.update_root].values for c in get_commitments(self.ledger.state, current)],
+            self.facts(number),
             self.parameters.chunk_values,
         )
-        return ChunkedVector(tasks.model_shape(self.parameters), values)
+
+    def reduction(
+        self, number: int, made: Aggregation, owner: SigningKey | None = None
+    ) -> transaction_pb2.Reduction | None:
+        """What is claimed of the totals of `made`, certified by the replicas; None for rules without."""
+        if made.trace is None:
+            return None
+        shape = tasks.trace_shape(self.parameters, self.round(number).committed)
+        trace = ChunkedVector(shape, made.trace)
+        self.traces[self.task.next_attempt_id] = trace
+        certificate = self.certify(owner or self.due_aggregator(number), number, trace)
+        return transaction_pb2.Reduction(trace_root=trace.root, certificate=certificate, weights=made.weights)
 
     def due_aggregator(self, number: int) -> SigningKey:
         address = self.round(number).aggregator
@@ -477,6 +497,8 @@ class TaskHarness:
             "model_root": model.root,
             "certificate": self.certify(self.due_aggregator(number), number, model),
         }
+        if tasks.needs_totals(self.parameters):
+            fields["reduction"] = self.reduction(number, self.honest_aggregation(number))
         return transaction_pb2.SubmitAggregate(**{**fields, **overrides})
 
     def aggregate(self, number: int, model: ChunkedVector | None = None) -> int:
@@ -512,7 +534,10 @@ class TaskHarness:
         current = self.round(number)
         model = model or self.honest_model(number)
         self.models[self.task.next_attempt_id] = model
-        ballot = self.ballot(number, model.root)
+        reduction = None
+        if tasks.needs_totals(self.parameters):
+            reduction = self.reduction(number, self.honest_aggregation(number), owner or signers[0])
+        ballot = self.ballot(number, compute_aggregate_digest(model.root, reduction))
         fields = {
             "task_id": self.task_id,
             "round": number,
@@ -520,6 +545,7 @@ class TaskHarness:
             "turn": current.turn,
             "model_root": model.root,
             "certificate": self.certify(owner or signers[0], number, model),
+            "reduction": reduction,
             "signatures": [
                 transaction_pb2.BallotSignature(member=k.address, signature=sign_ballot(k, ballot))
                 for k in sorted(signers, key=lambda k: k.address)

@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from offchain.interfaces import BlobUnavailable, SignedDigest, TransactionResult
 from offchain.roles.computing import inline
-from optfl.aggregation import aggregate
+from optfl.aggregation import Aggregation, aggregate
 from optfl.ballots import encode_ballot, strip_digest
 from optfl.certificates import Statement
 from optfl.keys import SigningKey
-from optfl.rules import Rule, parse_rule
+from optfl.rules import RoundFacts, Rule, parse_rule
 from optfl.tasks import fill_defaults, model_shape, update_shape
 from optfl.vectors import ChunkedVector, Opening, Shape, compute_vector_id
 from optfl.wire import receipt_pb2, state_pb2, transaction_pb2
@@ -31,9 +31,9 @@ def make_key(name: str) -> SigningKey:
 
 
 def compute(
-    rule: Rule, base: npt.NDArray[np.int32], updates: Sequence[npt.NDArray[np.int16]], weights: Sequence[int]
-) -> npt.NDArray[np.int32]:
-    return aggregate(rule, base, updates, weights, len(base))
+    rule: Rule, base: npt.NDArray[np.int32], updates: Sequence[npt.NDArray[np.int16]], facts: RoundFacts
+) -> Aggregation:
+    return aggregate(rule, base, updates, facts, len(base))
 
 
 @dataclass
@@ -230,6 +230,8 @@ class World:
 
     def compute_model(self) -> npt.NDArray[np.int32]:
         """What an honest aggregator makes."""
-        return compute(
-            parse_rule(self.parameters.rule), self.base.values, [u.values for u in self.updates], self.weights
-        )
+        return self.compute_aggregation().model
+
+    def compute_aggregation(self) -> Aggregation:
+        facts = RoundFacts(tuple(self.weights), self.make_round().beacon)
+        return compute(parse_rule(self.parameters.rule), self.base.values, [u.values for u in self.updates], facts)

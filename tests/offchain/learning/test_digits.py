@@ -14,7 +14,7 @@ pytest.importorskip("sklearn")
 from offchain.learning import digits
 from offchain.learning.data import DataError
 from optfl.aggregation import aggregate
-from optfl.rules import parse_rule
+from optfl.rules import RoundFacts, parse_rule
 
 
 def test_the_file_read_is_scikit_learns_data_set() -> None:
@@ -72,5 +72,5 @@ def test_a_federation_learns_in_a_few_rounds(rule: str) -> None:
             *(trainer.train(model, seed=100 * round_number + client) for client, trainer in enumerate(trainers)),
             strict=True,
         )
-        model = aggregate(parse_rule(rule), model, updates, weights, chunk_values=2048)
+        model = aggregate(parse_rule(rule), model, updates, RoundFacts(tuple(weights)), chunk_values=2048).model
     assert trainers[0].evaluate(model) > max(0.9, alone)
