@@ -30,6 +30,7 @@ class Outcome(enum.Enum):
     """What becomes of an adversary that is alone, in a federation whose assumptions hold."""
 
     CONVICTED = "convicted: slashed, excluded for good, its round redone"
+    MISREDUCED = "convicted where the rule has totals; elsewhere it has no trace to claim: refused, then late"
     LATE = "late: a small slash, an exclusion for a time, its turn passes on"
     SLASHED = "slashed, once for each question, when somebody shows both"
     PAYS = "loses its bonds and fees"
@@ -62,8 +63,13 @@ ADVERSARIES: dict[str, Adversary] = {
     "unstored-model": Adversary(
         "aggregator", "lies, and certifies the lie with receipts of replicas that collude", Outcome.CONVICTED
     ),
-    "garbage-trace": Adversary(
-        "aggregator", "claims a trace of its own making, which no rule has yet: refused, then late", Outcome.LATE
+    "garbage-trace": Adversary("aggregator", "makes its totals up, and decides by them", Outcome.MISREDUCED),
+    "trace-entry": Adversary("aggregator", "adds up one entry of its totals wrongly", Outcome.MISREDUCED),
+    "wrong-weights": Adversary("aggregator", "decides otherwise than its totals do", Outcome.MISREDUCED),
+    "unstored-trace": Adversary(
+        "aggregator",
+        "makes its totals up, and certifies them with receipts of replicas that collude",
+        Outcome.MISREDUCED,
     ),
     "demanding": Adversary(
         "aggregator", "submits nothing, and demands updates that it could read, to gain time", Outcome.LATE

@@ -227,6 +227,13 @@ class WrongWeightsAggregator(MisreducingAggregator):
         return trace, -get_totals(trace, len(turn.updates))
 
 
+class UnstoredTraceAggregator(MisreducingAggregator):
+    """Makes its totals up and stores nothing of it: nobody has the entries that would prove it (F1, I2)."""
+
+    def bend_blobs(self, blobs: Blobs) -> Blobs:
+        return UnstoringBlobs(blobs, self._accomplices, self._from_round)
+
+
 class UnstoredModelAggregator(CoordinateAggregator):
     """Lies, and certifies the lie without storing it, so that nobody has the chunk that would prove it (I2)."""
 
@@ -339,6 +346,7 @@ AGGREGATORS: dict[str, type[ByzantineAggregator]] = {
     "stale-base": StaleBaseAggregator,
     "trace-entry": TraceEntryAggregator,
     "unstored-model": UnstoredModelAggregator,
+    "unstored-trace": UnstoredTraceAggregator,
     "wrong-chunk": ChunkAggregator,
     "wrong-rule": WrongRuleAggregator,
     "wrong-weights": WrongWeightsAggregator,

@@ -208,10 +208,11 @@ class DemandAnswerer:
 
 def find_demanded_shape(view: state_pb2.TaskView, demand: state_pb2.Demand) -> Shape:
     """Shape of a demanded vector, from the task and the attempt that it belongs to."""
-    for attempt in view.attempts:
-        if attempt.attempt_id == demand.attempt_id and demand.blob >= tasks.TRACE_BLOB:
-            return tasks.find_blob(view.task.parameters, attempt, demand.blob)[0]
-    return tasks.update_shape(view.task.parameters)
+    parameters = view.task.parameters
+    if demand.blob == tasks.TRACE_BLOB:
+        attempt = next(a for a in view.attempts if a.attempt_id == demand.attempt_id)
+        return tasks.trace_shape(parameters, len(attempt.inputs))
+    return tasks.model_shape(parameters) if demand.blob == tasks.MODEL_BLOB else tasks.update_shape(parameters)
 
 
 def is_undecided(demand: state_pb2.Demand) -> bool:

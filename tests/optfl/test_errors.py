@@ -64,6 +64,7 @@ PERMANENT_CODES = {
     70: "BadBallots",
     71: "BadAudit",
     72: "AlreadyAnswered",
+    73: "BadReduction",
     80: "UnknownAttempt",
     81: "NotConvictable",
     82: "MalformedProof",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from optfl import tasks
 from optfl.aggregation import aggregate
 from optfl.fraud import ProofError, build_output_proof, is_fraud
-from optfl.rules import parse_rule
+from optfl.rules import RoundFacts, parse_rule
 from optfl.vectors import ChunkedVector
 from optfl.wire import state_pb2, transaction_pb2
 
@@ -54,9 +54,10 @@ def make_case(
         for _ in range(clients)
     ]
     base = ChunkedVector(tasks.model_shape(parameters), random.integers(INT32.min, INT32.max, length, dtype=np.int32))
-    weights = [int(weight) for weight in random.integers(1, 1000, clients)]
-    model = aggregate(parse_rule(rule), base.values, [u.values for u in updates], weights, chunk_values)
-    claimed = ChunkedVector(tasks.model_shape(parameters), model)
+    weights = tuple(int(weight) for weight in random.integers(1, 1000, clients))
+    facts = RoundFacts(weights)
+    made = aggregate(parse_rule(rule), base.values, [u.values for u in updates], facts, chunk_values)
+    claimed = ChunkedVector(tasks.model_shape(parameters), made.model)
     attempt = state_pb2.Attempt(
         base_root=base.root,
         rule=rule,

@@ -23,7 +23,7 @@ KEY = SigningKey.from_seed(bytes(32))
 
 
 def parameters(**fields: Any) -> transaction_pb2.TaskParameters:
-    return transaction_pb2.TaskParameters(**{"length": 100, "chunk_values": 32, **fields})
+    return transaction_pb2.TaskParameters(**{"rule": "median()", "length": 100, "chunk_values": 32, **fields})
 
 
 def test_shapes_come_from_the_task() -> None:

@@ -14,8 +14,9 @@ from offchain.interfaces import BlobUnavailable, SignedDigest
 from offchain.roles.certifying import Certifier, compute_member_rank
 from offchain.roles.computing import ModelComputer, inline
 from offchain.roles.signing import Signer
+from optfl.aggregation import Aggregation
 from optfl.ballots import sign_ballot, verify_ballot
-from optfl.rules import Rule
+from optfl.rules import RoundFacts, Rule
 from optfl.wire import state_pb2, transaction_pb2
 from support.roles import CHAIN_ID, FakeBallots, FakeLedger, World, compute, make_key
 
@@ -43,8 +44,11 @@ class Committee:
     def make_member(self, i: int) -> Certifier:
         signer = Signer(self.keys[i], self.journals[i], FakeBallots(self.keys[i].address, self.board))
 
-        def aggregate(rule: Rule, base: Model, updates: Sequence[npt.NDArray[np.int16]], w: Sequence[int]) -> Model:
-            return compute(rule, base, updates, w) + self.errors[i]
+        def aggregate(
+            rule: Rule, base: Model, updates: Sequence[npt.NDArray[np.int16]], facts: RoundFacts
+        ) -> Aggregation:
+            made = compute(rule, base, updates, facts)
+            return made._replace(model=made.model + self.errors[i])
 
         return Certifier(self.ledgers[i], self.world.blobs, signer, ModelComputer(aggregate), inline)
 

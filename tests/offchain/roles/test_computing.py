@@ -16,6 +16,7 @@ from offchain.roles.computing import (
     in_thread,
     inline,
 )
+from optfl.rules import RoundFacts
 from optfl.wire import transaction_pb2
 from support.roles import compute
 
@@ -33,14 +34,14 @@ def test_an_exact_task_is_computed_by_its_rule() -> None:
     parameters = transaction_pb2.TaskParameters(rule="fedavg()")
     computer = ModelComputer(compute)
     assert computer.find_objection(parameters) is None
-    assert computer.compute(parameters, BASE, UPDATES, [1, 3]).tolist() == [640, 256, 2**31 - 1]
+    assert computer.compute(parameters, BASE, UPDATES, RoundFacts((1, 3))).model.tolist() == [640, 256, 2**31 - 1]
 
 
 def test_a_float_task_is_computed_by_the_aggregator_of_that_name() -> None:
     """256 / 2^8 = 1.0 and 3.0, of weight 1 and 3: 2.5, which is 640; what does not fit saturates."""
     computer = ModelComputer(compute, {"mean": mean})
     assert computer.find_objection(FLOAT) is None
-    model = computer.compute(FLOAT, BASE, UPDATES, [1, 3])
+    model = computer.compute(FLOAT, BASE, UPDATES, RoundFacts((1, 3))).model
     assert model.tolist() == [640, 256, 2**31 - 1]
     assert model.dtype == np.int32
 
@@ -51,7 +52,7 @@ def test_a_float_aggregator_that_is_not_here_is_named(rule: str) -> None:
     computer = ModelComputer(compute, {"mean": mean})
     assert "name one in float_aggregators" in (computer.find_objection(parameters) or "")
     with pytest.raises(CannotCompute):
-        computer.compute(parameters, BASE, UPDATES, [1, 1])
+        computer.compute(parameters, BASE, UPDATES, RoundFacts((1, 1)))
 
 
 def test_a_rule_that_is_not_here_is_named() -> None:

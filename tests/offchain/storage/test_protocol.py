@@ -99,7 +99,7 @@ def test_an_unknown_field_is_refused() -> None:
         ("task_id", True),
         ("task_id", 1.0),
         ("round", 2**32),
-        ("kind", "trace"),
+        ("kind", "picture"),
         ("kind", ["update"]),
         ("vector_id", bytes(31)),
         ("vector_id", "a" * 32),
