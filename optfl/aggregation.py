@@ -55,7 +55,8 @@ def aggregate(
 
 
 def derive_weights(rule: Rule, totals: Totals | None, facts: RoundFacts) -> tuple[int, ...]:
-    """What the totals int64[K(K+1)/2] decide; of rules that need none, nothing."""
+    """What the totals int64[K(K+1)/2] decide, whatever they are; of rules that need none, nothing."""
+    check_updates(rule, facts.updates)
     return rule.weights(None if totals is None else unpack_totals(totals, facts.updates), facts)
 
 

@@ -62,7 +62,7 @@ def get_totals(trace: Totals, updates: int) -> Totals:
 
 
 def find_first_difference(own: Totals, claimed: Totals, updates: int) -> Entry | None:
-    """The first wrong entry of `claimed`, None if none is. All rows before it are right, so that its step is wrong."""
+    """The first wrong entry of `claimed`; None if none is. All before it are right, so that its step is wrong."""
     wrong = np.flatnonzero(own != claimed)
     if wrong.size == 0:
         return None

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from optfl.rules.arc import AdaptiveRobustClipping
 from optfl.rules.base import (
     MAX_UPDATES,
     MAX_WEIGHT,
@@ -20,24 +21,41 @@ from optfl.rules.base import (
     RuleError,
     Trim,
 )
+from optfl.rules.bucketing import Bucketing
+from optfl.rules.bulyan import Bulyan
+from optfl.rules.centred_clipping import CentredClipping
+from optfl.rules.clipping import Clipping
 from optfl.rules.fedavg import FedAvg
+from optfl.rules.geometric_median import GeometricMedian
 from optfl.rules.gram import Gram, Totals
 from optfl.rules.krum import Krum, MultiKrum
+from optfl.rules.meamed import MeanAroundMedian
 from optfl.rules.median import Median
+from optfl.rules.minimum_diameter import MinimumDiameterAveraging
 from optfl.rules.nnm import NearestNeighbourMixing
+from optfl.rules.norm_clipped_mean import NormClippedMean
 from optfl.rules.pipeline import Pipeline, PreAggregator
 from optfl.rules.trimmed_mean import TrimmedMean
 
 __all__ = [
     "MAX_UPDATES",
     "MAX_WEIGHT",
+    "AdaptiveRobustClipping",
+    "Bucketing",
+    "Bulyan",
+    "CentredClipping",
+    "Clipping",
     "FedAvg",
+    "GeometricMedian",
     "Gram",
     "Krum",
+    "MeanAroundMedian",
     "Median",
+    "MinimumDiameterAveraging",
     "MultiKrum",
     "Nearest",
     "NearestNeighbourMixing",
+    "NormClippedMean",
     "Pipeline",
     "PreAggregator",
     "Recipe",
@@ -51,13 +69,22 @@ __all__ = [
 ]
 
 RULES: dict[str, tuple[Callable[..., Rule], tuple[str, ...]]] = {
+    "bulyan": (Bulyan, ("f",)),
+    "centred_clipping": (CentredClipping, ("norm", "steps")),
     "fedavg": (FedAvg, ()),
+    "geometric_median": (GeometricMedian, ("steps",)),
     "krum": (Krum, ("f",)),
+    "meamed": (MeanAroundMedian, ("f",)),
     "median": (Median, ()),
+    "minimum_diameter": (MinimumDiameterAveraging, ("f",)),
     "multi_krum": (MultiKrum, ("f",)),
+    "norm_clipped_mean": (NormClippedMean, ("norm",)),
     "trimmed_mean": (TrimmedMean, ("f",)),
 }
 PRE_AGGREGATORS: dict[str, tuple[Callable[..., PreAggregator], tuple[str, ...]]] = {
+    "arc": (AdaptiveRobustClipping, ("f",)),
+    "bucketing": (Bucketing, ("s",)),
+    "clipping": (Clipping, ("norm",)),
     "nnm": (NearestNeighbourMixing, ("f",)),
 }
 MAX_STAGES = 4  # before a rule
@@ -65,7 +92,7 @@ _SYNTAX = re.compile(r"([a-z_]{1,32})\(((?:[a-z_]{1,32}=[0-9]{1,9}(?:, |(?=\))))
 
 
 def parse_rule(text: str) -> Rule:
-    """The rule that `text` is the canonical name of, e.g. "nnm(f=1) | trimmed_mean(f=1)"; RuleError for anything else."""
+    """The rule that `text` is the canonical name of, e.g. "nnm(f=1) | median()"; RuleError for anything else."""
     *stages, last = text[:512].split(" | ")
     if len(stages) > MAX_STAGES:
         raise RuleError(f"{len(stages)} pre-aggregators; use at most {MAX_STAGES}")

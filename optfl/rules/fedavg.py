@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optfl.rules.base import CoordinatewiseRule, Recipe, RoundFacts, Trim, check_no_weights, check_sample_weights
+from optfl.rules.base import CoordinatewiseRule, Recipe, RoundFacts, Trim, check_no_weights, check_total_weight
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,9 @@ class FedAvg(CoordinatewiseRule):
 
     def recipe(self, weights: Sequence[int], facts: RoundFacts) -> Recipe:
         check_no_weights(self, weights)
-        check_sample_weights(facts.sample_weights)
+        total = check_total_weight(facts.sample_weights)
         # Exact in int64 for every input within these bounds: see MAX_WEIGHT.
-        row = np.array([facts.sample_weights], dtype=np.int64)
-        return Recipe(Trim(0), row, int(row.sum()))
+        return Recipe(Trim(0), np.array([facts.sample_weights], dtype=np.int64), total)
 
     def mixed_updates(self, updates: int) -> int:
         return 1

@@ -37,7 +37,16 @@ class Gram:
     def squared_distances(self) -> Integers:
         """‖x_j − x_k‖² · denominator², [K, K]."""
         squares = self.squared_norms
-        return squares[:, None] + squares[None, :] - 2 * self.products
+        distances: Integers = squares[:, None] + squares[None, :] - 2 * self.products
+        return distances
+
+    def measure_from(self, numerators: Sequence[int], denominator: int) -> list[int]:
+        """‖x_i − v‖² · (`denominator` · the matrix's own)² of each, v = Σ numerators_k · x_k / `denominator`."""
+        weights = np.array(numerators, dtype=object)
+        mixed = self.products @ weights
+        constant = int(weights @ mixed)
+        squares = zip(self.squared_norms.tolist(), mixed.tolist(), strict=True)
+        return [denominator * (denominator * square - 2 * product) + constant for square, product in squares]
 
     def mix(self, rows: npt.NDArray[np.int64], denominator: int) -> Gram:
         """The Gram matrix of combinations `rows` int64[M, K] / `denominator` of these vectors."""
@@ -71,7 +80,7 @@ def unpack_totals(totals: Totals, updates: int) -> Gram:
 
 
 def multiply(left: npt.NDArray[np.int64], right: Integers) -> Integers:
-    """left @ right, exact for any integers: `right` is cut into limbs so small that no int64 sum of theirs overflows."""
+    """left @ right, exact for any integers: `right` is cut into limbs, so small that no int64 sum overflows."""
     largest = int(np.abs(left).max(initial=1))
     limb_bits = 62 - largest.bit_length() - left.shape[1].bit_length()
     product = np.zeros((left.shape[0], right.shape[1]), dtype=object)
@@ -80,7 +89,7 @@ def multiply(left: npt.NDArray[np.int64], right: Integers) -> Integers:
         low = right & ((1 << limb_bits) - 1)
         is_last = not ((right < -(1 << limb_bits - 1)) | (right >= 1 << limb_bits - 1)).any()
         limb = right if is_last else low
-        product = product + ((left @ limb.astype(np.int64)).astype(object) << shift)
+        product = product + (np.einsum("mk,kn->mn", left, limb.astype(np.int64)).astype(object) << shift)
         if is_last:
             break
         right, shift = right >> limb_bits, shift + limb_bits

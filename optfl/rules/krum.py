@@ -1,7 +1,8 @@
 """Krum and Multi-Krum (Blanchard et al. 2017; in the form of Allouah et al. 2023 and ByzFL).
 
 The score of an update is the sum of its squared distances to the n - f - 1 others nearest to it: one more of them than
-in Blanchard's paper, so that with itself a neighbourhood has n - f members, as many as there are honest updates.
+in Blanchard's paper, so that with itself a neighbourhood has n - f members, as many as there are honest updates. Scores
+are Python integers, and sums of n int16 far below 2^63.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optfl.rules.base import MAX_UPDATES, GramRule, Recipe, RoundFacts, RuleError, Trim, check_gram
+from optfl.rules.base import MAX_UPDATES, GramRule, Recipe, RoundFacts, RuleError, Trim, check_gram, check_parameter
 from optfl.rules.gram import Gram, Integers, pack_selection, unpack_selection
 
 
@@ -22,8 +23,7 @@ class Krum(GramRule):
     f: int
 
     def __post_init__(self) -> None:
-        if not 0 <= self.f <= (MAX_UPDATES - 1) // 2:
-            raise RuleError(f"{self}; use f from 0 to {(MAX_UPDATES - 1) // 2}")
+        check_parameter(self, "f", self.f, 0, (MAX_UPDATES - 1) // 2)
 
     def __str__(self) -> str:
         return f"krum(f={self.f})"
@@ -50,7 +50,7 @@ class Krum(GramRule):
         return 1
 
     def weight_operations(self, updates: int) -> int:
-        return 8 * updates * updates
+        return 100 * updates * updates
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optfl.rules.base import MAX_UPDATES, RoundFacts, RuleError, check_gram
+from optfl.rules.base import MAX_UPDATES, RoundFacts, RuleError, check_gram, check_parameter
 from optfl.rules.gram import Gram, count_words, pack_selection
 from optfl.rules.krum import check_selection
 from optfl.rules.pipeline import Mixture
@@ -17,21 +17,20 @@ from optfl.rules.pipeline import Mixture
 class NearestNeighbourMixing:
     """Each update becomes the mean of the n - f nearest to it, itself among them; of equally near ones the first.
 
-    Needs n >= f+1 updates. Sample weights stay with their updates.
+    Needs n >= 2f+1 updates. Sample weights stay with their updates.
     """
 
     f: int
 
     def __post_init__(self) -> None:
-        if not 0 <= self.f < MAX_UPDATES:
-            raise RuleError(f"nnm(f={self.f}); use f from 0 to {MAX_UPDATES - 1}")
+        check_parameter(self, "f", self.f, 0, (MAX_UPDATES - 1) // 2)
 
     def __str__(self) -> str:
         return f"nnm(f={self.f})"
 
     @property
     def minimum_updates(self) -> int:
-        return self.f + 1
+        return 2 * self.f + 1
 
     @property
     def needs_totals(self) -> bool:
@@ -47,8 +46,9 @@ class NearestNeighbourMixing:
         gram = check_gram(self, gram)
         kept, words = facts.updates - self.f, list[int]()
         for update, distances in enumerate(gram.squared_distances.tolist()):
-            # Itself first: totals that somebody made up may have it further away than others.
-            nearest = sorted(range(facts.updates), key=lambda other: (other != update, distances[other]))  # noqa: B023
+            # Itself first: totals that somebody made up may have others at a distance below 0.
+            distances[update] = min(distances) - 1
+            nearest = sorted(range(facts.updates), key=distances.__getitem__)  # stable: selection order breaks ties
             words += pack_selection(nearest[:kept], facts.updates)
         return tuple(words)
 
@@ -62,4 +62,4 @@ class NearestNeighbourMixing:
         return Mixture(rows, kept, facts.sample_weights)
 
     def weight_operations(self, updates: int) -> int:
-        return 8 * updates * updates
+        return 200 * updates * updates

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
-
-import numpy as np
 
 from optfl.rules.base import (
     MAX_MEAN_DENOMINATOR,
@@ -19,7 +18,6 @@ from optfl.rules.base import (
     Recipe,
     RoundFacts,
     Rule,
-    RuleError,
     check_updates,
     fit_rows,
 )
@@ -74,16 +72,17 @@ class Pipeline:
     def __str__(self) -> str:
         return " | ".join(map(str, (*self.stages, self.rule)))
 
-    @property
+    @cached_property
     def minimum_updates(self) -> int:
-        """The least K with which every stage and the rule get enough."""
-        return next((k for k in range(1, MAX_UPDATES + 1) if self._is_enough(k)), MAX_UPDATES + 1)
+        """The least K with which every stage and the rule get enough. More than MAX_UPDATES if none is."""
+        return next((k for k in range(1, MAX_UPDATES + 1) if self._is_right(k)), MAX_UPDATES + 1)
 
-    @property
+    @cached_property
     def maximum_updates(self) -> int:
-        return MAX_UPDATES
+        """The largest: what a stage makes of more updates is never fewer, so that all in between are right too."""
+        return next((k for k in range(MAX_UPDATES, 0, -1) if self._is_right(k)), 0)
 
-    def _is_enough(self, updates: int) -> bool:
+    def _is_right(self, updates: int) -> bool:
         for stage in self.stages:
             if updates < stage.minimum_updates:
                 return False
@@ -96,30 +95,33 @@ class Pipeline:
 
     def weights(self, gram: Gram | None, facts: RoundFacts) -> tuple[int, ...]:
         derived: list[int] = []
-        for stage in self.stages:
+        for stage, is_mixed in zip(self.stages, self._are_mixed(), strict=True):
             weights = stage.weights(gram, facts)
             derived += weights
             mixture = stage.mixture(weights, facts)
-            gram = None if gram is None else gram.mix(mixture.rows, mixture.denominator)
+            gram = gram.mix(mixture.rows, mixture.denominator) if gram is not None and is_mixed else None
             facts = RoundFacts(mixture.sample_weights, facts.beacon)
         return (*derived, *self.rule.weights(gram, facts))
 
+    def _are_mixed(self) -> list[bool]:
+        """For each stage whether what comes after it needs the Gram matrix of what it makes."""
+        after = [stage.needs_totals for stage in self.stages[1:]] + [self.rule.needs_totals]
+        return [any(after[i:]) for i in range(len(after))]
+
     def recipe(self, weights: Sequence[int], facts: RoundFacts) -> Recipe:
-        rows, denominator = np.eye(facts.updates, dtype=np.int64), 1
+        check_updates(self, facts.updates)
+        rows, denominator = None, 1
         for stage in self.stages:
             count = stage.count_weights(facts.updates)
             own, weights = weights[:count], weights[count:]
             mixture = stage.mixture(own, facts)
-            mixed = multiply(mixture.rows, rows.astype(object))
-            rows, denominator = fit_rows(mixed, denominator * mixture.denominator, MAX_MIX_DENOMINATOR)
+            rows, denominator = _combine(mixture.rows, mixture.denominator, rows, denominator, MAX_MIX_DENOMINATOR)
             facts = RoundFacts(mixture.sample_weights, facts.beacon)
-        check_updates(self.rule, facts.updates)
         recipe = self.rule.recipe(weights, facts)
         if recipe.rows is None:
             return Recipe(recipe.column, rows, denominator)
-        combined = multiply(recipe.rows, rows.astype(object))
-        most = MAX_MEAN_DENOMINATOR if len(combined) == 1 else MAX_MIX_DENOMINATOR
-        rows, denominator = fit_rows(combined, recipe.denominator * denominator, most)
+        most = MAX_MEAN_DENOMINATOR if len(recipe.rows) == 1 else MAX_MIX_DENOMINATOR
+        rows, denominator = _combine(recipe.rows, recipe.denominator, rows, denominator, most)
         return Recipe(recipe.column, rows, denominator)
 
     def _count_inputs(self, updates: int) -> Iterator[int]:
@@ -134,8 +136,19 @@ class Pipeline:
         return self.rule.mixed_updates(mixed) or mixed
 
     def weight_operations(self, updates: int) -> int:
+        operations = 0
         inputs = list(self._count_inputs(updates))
-        decided = sum(stage.weight_operations(k) for stage, k in zip(self.stages, inputs, strict=False))
-        # Each mixture is two products of matrices, in a few limbs.
-        mixed = sum(8 * m * k * (k + m) for k, m in zip(inputs, inputs[1:], strict=False)) if self.needs_totals else 0
-        return decided + mixed + self.rule.weight_operations(inputs[-1])
+        for stage, is_mixed, k, m in zip(self.stages, self._are_mixed(), inputs, inputs[1:], strict=False):
+            operations += stage.weight_operations(k)
+            if is_mixed:  # two products of matrices in a few limbs, which take cutting
+                operations += m * k * (k + m) // 2 + 150 * k * (k + m)
+        return operations + self.rule.weight_operations(inputs[-1])
+
+
+def _combine(
+    outer: Int64Array, outer_denominator: int, inner: Int64Array | None, inner_denominator: int, most: int
+) -> tuple[Int64Array, int]:
+    """Rows that do `inner`, if there is one, and then `outer`, over a denominator of `most` at most."""
+    if inner is None:
+        return outer, outer_denominator
+    return fit_rows(multiply(outer, inner.astype(object)), outer_denominator * inner_denominator, most)

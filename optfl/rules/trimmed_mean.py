@@ -5,18 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from optfl.rules.base import MAX_UPDATES, CoordinatewiseRule, Recipe, RoundFacts, RuleError, Trim, check_no_weights
+from optfl.rules.base import (
+    MAX_UPDATES,
+    CoordinatewiseRule,
+    Recipe,
+    RoundFacts,
+    Trim,
+    check_no_weights,
+    check_parameter,
+)
 
 
 @dataclass(frozen=True)
 class TrimmedMean(CoordinatewiseRule):
-    """At each coordinate: without the `f` lowest and the `f` highest values, the mean, halves up. Ignores weights."""
+    """At each coordinate: without the `f` lowest and the `f` highest values, the mean, halves up. Ignores weights.
+
+    Needs n >= 2f+1 updates. Sums of n int16 are far below 2^63.
+    """
 
     f: int
 
     def __post_init__(self) -> None:
-        if not 0 <= self.f <= (MAX_UPDATES - 1) // 2:
-            raise RuleError(f"trimmed_mean(f={self.f}); use f from 0 to {(MAX_UPDATES - 1) // 2}")
+        check_parameter(self, "f", self.f, 0, (MAX_UPDATES - 1) // 2)
 
     def __str__(self) -> str:
         return f"trimmed_mean(f={self.f})"
