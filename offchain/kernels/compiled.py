@@ -1,28 +1,42 @@
 """Everything that numba compiles. In one file, because numba's cache notices no change of another one.
 
 A kernel works on values `start` to `stop` of all vectors, in blocks that stay in a core's cache, and releases the GIL:
-`aggregate` runs it on ranges in threads of its own, which needs no threading layer of numba (they are not safe to enter
+callers run it on ranges in threads of their own, which needs no threading layer of numba (they are not safe to enter
 from two threads at once, or after a fork). Vectors come by address, so that K is a number at run time: nothing is
 compiled anew for another K, and nothing is copied into one array first.
+
+All sums are of integers, exact whatever their order; floats appear where every intermediate value is below 2^53, and as
+estimates that integers then put right.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
 import numpy.typing as npt
+from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numba.np.numpy_support import carray
 
 BLOCK_VALUES = 512
 """Coordinates worked on at a time; 50 updates of them are 50 KiB, which a level-1 or level-2 cache holds."""
+PRODUCT_VALUES = 1024
+"""The same for inner products. At most 127 · 32, for `_dot_tile`'s sums."""
 
 BOTH, LOW, HIGH = 0, 1, 2
 """What a step of a network keeps: minimum and maximum, the minimum alone, the maximum alone."""
+
+MIX_ROWS = 4
+"""Combinations that are made at a time: `add_mixed_column` wants their number in multiples of this."""
+DOT_ROWS, DOT_COLUMNS = 4, 2
+"""Inner products at a time: of so many updates with so many. DOT_COLUMNS divides DOT_ROWS."""
+_MIX_VECTORS = 4  # of 16 coordinates: with MIX_ROWS they fill 16 of a core's registers with sums
+_MIX_VALUES = 16 * _MIX_VECTORS
+_CACHED_ROWS = 64  # of PRODUCT_VALUES in two halves: 256 KiB
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
@@ -40,6 +54,167 @@ def _type_pointer_to(_typing_context: Any, address: Any) -> Any:
 
 
 _pointer_to = cast("Callable[[int], Any]", intrinsic(_type_pointer_to))
+
+# Loops over pairs of int16 products, the one thing that LLVM does not find in Python loops: processors multiply 32 of
+# them and add neighbours in one instruction (x86's vpmaddwd, vpdpwssd). No processor's own instructions are named here:
+# LLVM picks them from what this means, and makes the same sums where there are none.
+_LANES = 16
+_INT16, _INT32, _INT64 = (ir.IntType(bits) for bits in (16, 32, 64))
+_VALUES = ir.VectorType(_INT16, 2 * _LANES)
+_SUMS = ir.VectorType(_INT32, _LANES)
+_VALUES_BYTES = 4 * _LANES
+
+
+def _number(value: int) -> Any:
+    return ir.Constant(_INT64, value)
+
+
+def _shuffle(builder: Any, vector: Any, lanes: Sequence[int]) -> Any:
+    mask = ir.Constant(ir.VectorType(_INT32, len(lanes)), list(lanes))
+    return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
+
+
+def _multiply_pairs(builder: Any, left: Any, right: Any) -> Any:
+    """left[2i]·right[2i] + left[2i+1]·right[2i+1] in int32."""
+    wide = ir.VectorType(_INT32, 2 * _LANES)
+    products = builder.mul(builder.sext(left, wide), builder.sext(right, wide))
+    even, odd = range(0, 2 * _LANES, 2), range(1, 2 * _LANES, 2)
+    return builder.add(_shuffle(builder, products, even), _shuffle(builder, products, odd))
+
+
+def _move(builder: Any, address: Any, *steps: tuple[Any, Any]) -> Any:
+    for stride, count in steps:
+        address = builder.add(address, builder.mul(stride, count))
+    return address
+
+
+def _load(builder: Any, kind: Any, address: Any) -> Any:
+    loaded = builder.load(builder.inttoptr(address, kind.as_pointer()))
+    loaded.align = 2
+    return loaded
+
+
+def _store(builder: Any, value: Any, address: Any) -> None:
+    builder.store(value, builder.inttoptr(address, value.type.as_pointer())).align = 4
+
+
+def _sum_steps(builder: Any, count: int, steps: Any, make_terms: Callable[[Any], list[Any]]) -> list[Any]:
+    """`count` vectors of int32 sums over `steps` >= 1 of the terms that `make_terms(step)` gives."""
+    before = builder.block
+    loop, after = builder.append_basic_block("loop"), builder.append_basic_block("after")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    step = builder.phi(_INT64)
+    sums = [builder.phi(_SUMS) for _ in range(count)]
+    results = [builder.add(total, term) for total, term in zip(sums, make_terms(step), strict=True)]
+    following = builder.add(step, _number(1))
+    for phi, first, later in zip((step, *sums), (0, *[[0] * _LANES] * count), (following, *results), strict=True):
+        phi.add_incoming(ir.Constant(phi.type, first), before)
+        phi.add_incoming(later, loop)
+    builder.cbranch(builder.icmp_signed("<", following, steps), loop, after)
+    builder.position_at_end(after)
+    return results
+
+
+def _sum_lanes(builder: Any, vector: Any) -> Any:
+    while (width := vector.type.count // 2) > 0:
+        low, high = (_shuffle(builder, vector, range(start, start + width)) for start in (0, width))
+        vector = builder.add(low, high)
+    return builder.extract_element(vector, ir.Constant(_INT32, 0))
+
+
+def _type_dot_tile(
+    _typing_context: Any,
+    _left: Any,
+    _right: Any,
+    _low_offset: Any,
+    _stride: Any,
+    _steps: Any,
+    _products: Any,
+    _products_stride: Any,
+) -> Any:
+    """Add to int64 products[r, c] the inner product of row r at `left` with row c at `right`, DOT_ROWS × DOT_COLUMNS.
+
+    Rows are int16[32 · `steps`], `stride` bytes apart. Those at `right` come as high halves h and, `low_offset` bytes
+    further, low halves l, of x = 256·h + l: a step adds two products |l·y| < 2^23 to an int32, so that 127 steps fit.
+    """
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        left, right, low_offset, stride, steps, products, products_stride = arguments
+
+        def make_terms(step: Any) -> list[Any]:
+            at = builder.mul(step, _number(_VALUES_BYTES))
+            rows = [
+                _load(builder, _VALUES, _move(builder, left, (at, _number(1)), (stride, _number(r))))
+                for r in range(DOT_ROWS)
+            ]
+            terms = []
+            for c in range(DOT_COLUMNS):
+                high = _move(builder, right, (at, _number(1)), (stride, _number(c)))
+                for half in (high, builder.add(high, low_offset)):
+                    column = _load(builder, _VALUES, half)
+                    terms += [_multiply_pairs(builder, row, column) for row in rows]
+            return terms
+
+        sums = _sum_steps(builder, 2 * DOT_COLUMNS * DOT_ROWS, steps, make_terms)
+        for c in range(DOT_COLUMNS):
+            for r in range(DOT_ROWS):
+                first = 2 * c * DOT_ROWS + r
+                high, low = (builder.sext(s, ir.VectorType(_INT64, _LANES)) for s in sums[first::DOT_ROWS][:2])
+                total = builder.add(builder.shl(high, ir.Constant(high.type, [8] * _LANES)), low)
+                at = _move(builder, products, (products_stride, _number(r)), (_number(8), _number(c)))
+                before = builder.load(builder.inttoptr(at, _INT64.as_pointer()))
+                _store(builder, builder.add(before, _sum_lanes(builder, total)), at)
+        return context.get_dummy_value()
+
+    return types.none(*[types.int64] * 7), generate
+
+
+def _type_mix_tile(
+    _typing_context: Any,
+    _pairs: Any,
+    _pairs_stride: Any,
+    _weights: Any,
+    _weights_stride: Any,
+    _count: Any,
+    _wire: Any,
+    _wire_stride: Any,
+) -> Any:
+    """MIX_ROWS combinations at _MIX_VALUES coordinates: wire[m, i] = Σ_p w[m, 2p]·x[2p, i] + w[m, 2p+1]·x[2p+1, i].
+
+    In int32. At `pairs` are `count` rows of two updates int16 each, interleaved; at `weights` MIX_ROWS rows of int16.
+    """
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        pairs, pairs_stride, weights, weights_stride, count, wire, wire_stride = arguments
+
+        def make_terms(pair: Any) -> list[Any]:
+            at = _move(builder, pairs, (pairs_stride, pair))
+            updates = [
+                _load(builder, _VALUES, builder.add(at, _number(_VALUES_BYTES * v))) for v in range(_MIX_VECTORS)
+            ]
+            terms = []
+            for m in range(MIX_ROWS):
+                weight_at = _move(builder, weights, (weights_stride, _number(m)), (_number(4), pair))
+                one = builder.insert_element(
+                    ir.Constant(_SUMS, ir.Undefined), _load(builder, _INT32, weight_at), ir.Constant(_INT32, 0)
+                )
+                weight = builder.bitcast(_shuffle(builder, one, [0] * _LANES), _VALUES)
+                terms += [_multiply_pairs(builder, update, weight) for update in updates]
+            return terms
+
+        sums = _sum_steps(builder, MIX_ROWS * _MIX_VECTORS, count, make_terms)
+        for m in range(MIX_ROWS):
+            at = _move(builder, wire, (wire_stride, _number(m)))
+            for v in range(_MIX_VECTORS):
+                _store(builder, sums[m * _MIX_VECTORS + v], builder.add(at, _number(4 * _LANES * v)))
+        return context.get_dummy_value()
+
+    return types.none(*[types.int64] * 7), generate
+
+
+_dot_tile = cast("Callable[..., None]", intrinsic(_type_dot_tile))
+_mix_tile = cast("Callable[..., None]", intrinsic(_type_mix_tile))
 
 
 @_compile
@@ -70,36 +245,90 @@ def add_weighted_mean(
     base_address: int,
     update_addresses: npt.NDArray[np.int64],
     weights: npt.NDArray[Any],
-    total_weight: int,
+    divisor: int,
     model: npt.NDArray[np.int32],
     start: int,
     stop: int,
 ) -> None:
-    """FedAvg. Sums have the dtype of `weights`: int32 does for a total weight < 2^16, int64 for all that rules take."""
+    """model = saturate32(base + Σw·q / `divisor`, halves up). Sums have the dtype of `weights`.
+
+    For weights >= 0 that add up to `divisor` at most: int32 does for divisors < 2^16, int64 for all.
+    """
     total = np.empty(BLOCK_VALUES, dtype=weights.dtype)
+    updates = len(update_addresses)
     for block_start in range(start, stop, BLOCK_VALUES):
         width = min(BLOCK_VALUES, stop - block_start)
         total[:] = 0
-        for k in range(len(update_addresses)):
-            update = carray(_pointer_to(update_addresses[k] + 2 * block_start), (width,), np.int16)
-            weight = weights[k]
+        # Four at a time: the sums are read and written less often than the updates.
+        for k in range(0, updates - 3, 4):
+            a = carray(_pointer_to(update_addresses[k] + 2 * block_start), (width,), np.int16)
+            b = carray(_pointer_to(update_addresses[k + 1] + 2 * block_start), (width,), np.int16)
+            c = carray(_pointer_to(update_addresses[k + 2] + 2 * block_start), (width,), np.int16)
+            d = carray(_pointer_to(update_addresses[k + 3] + 2 * block_start), (width,), np.int16)
+            v, w, x, y = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
             for i in range(width):
-                total[i] += weight * update[i]
+                total[i] += v * a[i] + w * b[i] + x * c[i] + y * d[i]
+        for k in range(updates // 4 * 4, updates):
+            a = carray(_pointer_to(update_addresses[k] + 2 * block_start), (width,), np.int16)
+            v = weights[k]
+            for i in range(width):
+                total[i] += v * a[i]
         base = carray(_pointer_to(base_address + 4 * block_start), (width,), np.int32)
-        _add_mean(base, total, total_weight, model[block_start : block_start + width])
+        _add_mean(base, total, divisor, model[block_start : block_start + width])
 
 
 @_compile
-def add_trimmed_mean(
+def _sum_column(
+    wire: npt.NDArray[Any], network: npt.NDArray[np.int32], column: npt.NDArray[np.int64], total: npt.NDArray[Any]
+) -> None:
+    """Total of what a rule keeps of each column of `wire` [M.., BLOCK_VALUES], which `network` first sorts as far as
+    needed.
+
+    `column`: first and last wire (exclusive) that are summed; then how many wires there are below and above a window
+    that moves up from wire 0 to as near to the median as it gets (`optfl.rules.base.compute_output`); then the wires
+    whose sum is twice the median.
+    """
+    for s in range(len(network)):
+        low, high, kept = wire[network[s, 0]], wire[network[s, 1]], network[s, 2]
+        if kept == BOTH:
+            for i in range(BLOCK_VALUES):
+                x, y = low[i], high[i]
+                low[i], high[i] = min(x, y), max(x, y)
+        elif kept == LOW:
+            for i in range(BLOCK_VALUES):
+                low[i] = min(low[i], high[i])
+        else:
+            for i in range(BLOCK_VALUES):
+                high[i] = max(low[i], high[i])
+    first, last, moves, below_median, above_median = column[0], column[1], column[2], column[3], column[4]
+    total[:] = 0
+    for k in range(first, last):
+        row = wire[k]
+        for i in range(BLOCK_VALUES):
+            total[i] += row[i]
+    below, above = wire[below_median], wire[above_median]
+    for k in range(moves):
+        low, high = wire[k], wire[k + last]
+        for i in range(BLOCK_VALUES):
+            # In the totals' type: it holds what no wire does.
+            x = total.dtype.type(low[i])
+            y = total.dtype.type(high[i])
+            if x + y < total.dtype.type(below[i]) + total.dtype.type(above[i]):
+                total[i] += y - x
+
+
+@_compile
+def add_column_mean(
     base_address: int,
     update_addresses: npt.NDArray[np.int64],
     network: npt.NDArray[np.int32],
-    trimmed: int,
+    column: npt.NDArray[np.int64],
+    divisor: int,
     model: npt.NDArray[np.int32],
     start: int,
     stop: int,
 ) -> None:
-    """Mean of the wires that `network` (of `build_trimming_network`) leaves; the median is the case of one or two."""
+    """Of the updates themselves: see `_sum_column`. Wires are int16, sums of up to 2^12 of them int32."""
     wires = len(update_addresses)
     # Zeros: the last block may be narrower than its wires, and the steps run over whole wires.
     wire = np.zeros((wires, BLOCK_VALUES), dtype=np.int16)
@@ -111,22 +340,135 @@ def add_trimmed_mean(
             row = wire[k]
             for i in range(width):
                 row[i] = update[i]
-        for s in range(len(network)):
-            low, high, kept = wire[network[s, 0]], wire[network[s, 1]], network[s, 2]
-            if kept == BOTH:
-                for i in range(BLOCK_VALUES):
-                    x, y = low[i], high[i]
-                    low[i], high[i] = min(x, y), max(x, y)
-            elif kept == LOW:
-                for i in range(BLOCK_VALUES):
-                    low[i] = min(low[i], high[i])
-            else:
-                for i in range(BLOCK_VALUES):
-                    high[i] = max(low[i], high[i])
-        total[:] = 0
-        for k in range(trimmed, wires - trimmed):
-            row = wire[k]
-            for i in range(BLOCK_VALUES):
-                total[i] += row[i]
+        _sum_column(wire, network, column, total)
         base = carray(_pointer_to(base_address + 4 * block_start), (width,), np.int32)
-        _add_mean(base, total, wires - 2 * trimmed, model[block_start : block_start + width])
+        _add_mean(base, total, divisor, model[block_start : block_start + width])
+
+
+@_compile
+def add_mixed_column_mean(
+    base_address: int,
+    update_addresses: npt.NDArray[np.int64],
+    rows: npt.NDArray[np.int16],
+    network: npt.NDArray[np.int32],
+    column: npt.NDArray[np.int64],
+    divisor: int,
+    model: npt.NDArray[np.int32],
+    start: int,
+    stop: int,
+) -> None:
+    """Of combinations of the updates: `rows` >= 0, each of a sum < 2^16, so that wires fit into int32.
+
+    `rows` int16[M, K], M a multiple of MIX_ROWS and K one of 2, filled up with zeros.
+    """
+    combinations, pairs = rows.shape[0], rows.shape[1] // 2
+    pair = np.zeros((pairs, 2 * BLOCK_VALUES), dtype=np.int16)
+    wire = np.empty((combinations, BLOCK_VALUES), dtype=np.int32)
+    total = np.empty(BLOCK_VALUES, dtype=np.int64)
+    for block_start in range(start, stop, BLOCK_VALUES):
+        width = min(BLOCK_VALUES, stop - block_start)
+        for k in range(len(update_addresses)):
+            update = carray(_pointer_to(update_addresses[k] + 2 * block_start), (width,), np.int16)
+            row = pair[k // 2]
+            side = k % 2
+            for i in range(width):
+                row[2 * i + side] = update[i]
+        for m in range(0, combinations, MIX_ROWS):
+            for i in range(0, BLOCK_VALUES, _MIX_VALUES):
+                _mix_tile(
+                    pair.ctypes.data + 4 * i,
+                    4 * BLOCK_VALUES,
+                    rows.ctypes.data + 4 * pairs * m,
+                    4 * pairs,
+                    pairs,
+                    wire.ctypes.data + 4 * (BLOCK_VALUES * m + i),
+                    4 * BLOCK_VALUES,
+                )
+        _sum_column(wire, network, column, total)
+        base = carray(_pointer_to(base_address + 4 * block_start), (width,), np.int32)
+        _add_mean(base, total, divisor, model[block_start : block_start + width])
+
+
+@_compile
+def add_widely_mixed_column_mean(
+    base_address: int,
+    update_addresses: npt.NDArray[np.int64],
+    rows: npt.NDArray[np.float64],
+    network: npt.NDArray[np.int32],
+    column: npt.NDArray[np.int64],
+    divisor: int,
+    model: npt.NDArray[np.int32],
+    start: int,
+    stop: int,
+) -> None:
+    """Of combinations with larger weights: `rows` float64[M, K] of integers >= 0, each of a sum <= 2^30.
+
+    Every sum is an integer of at most 2^45, and so exact in float64, which multiplies faster than int64 does.
+    """
+    updates = len(update_addresses)
+    value = np.zeros((updates, BLOCK_VALUES), dtype=np.float64)
+    mixed = np.empty(BLOCK_VALUES, dtype=np.float64)
+    wire = np.empty((len(rows), BLOCK_VALUES), dtype=np.int64)
+    total = np.empty(BLOCK_VALUES, dtype=np.int64)
+    for block_start in range(start, stop, BLOCK_VALUES):
+        width = min(BLOCK_VALUES, stop - block_start)
+        for k in range(updates):
+            update = carray(_pointer_to(update_addresses[k] + 2 * block_start), (width,), np.int16)
+            row = value[k]
+            for i in range(width):
+                row[i] = update[i]
+        for m in range(len(rows)):
+            mixed[:] = 0
+            for k in range(updates):
+                weight = rows[m, k]
+                if weight != 0:
+                    row = value[k]
+                    for i in range(BLOCK_VALUES):
+                        mixed[i] += weight * row[i]
+            row_of_integers = wire[m]
+            for i in range(BLOCK_VALUES):
+                row_of_integers[i] = np.int64(mixed[i])
+        _sum_column(wire, network, column, total)
+        base = carray(_pointer_to(base_address + 4 * block_start), (width,), np.int32)
+        _add_mean(base, total, divisor, model[block_start : block_start + width])
+
+
+@_compile
+def add_products(
+    update_addresses: npt.NDArray[np.int64], products: npt.NDArray[np.int64], start: int, stop: int
+) -> None:
+    """Add the inner products of all updates j <= k to `products`[j, k]; below the diagonal, anything.
+
+    `products` int64[K', K'], K' the next multiple of DOT_ROWS. Exact for up to 2^32 values: below 2^62.
+    """
+    padded = len(products)
+    # The updates, then their high and their low halves; aligned to the loads of `_dot_tile`.
+    buffer = np.zeros(3 * padded * PRODUCT_VALUES + 32, dtype=np.int16)
+    shift = (-buffer.ctypes.data % 64) // 2
+    value = buffer[shift : shift + 3 * padded * PRODUCT_VALUES].reshape((3, padded, PRODUCT_VALUES))
+    stride = 2 * PRODUCT_VALUES
+    low_offset = padded * stride
+    for block_start in range(start, stop, PRODUCT_VALUES):
+        width = min(PRODUCT_VALUES, stop - block_start)
+        for k in range(len(update_addresses)):
+            update = carray(_pointer_to(update_addresses[k] + 2 * block_start), (width,), np.int16)
+            whole, high, low = value[0, k], value[1, k], value[2, k]
+            for i in range(width):
+                whole[i] = update[i]
+                high[i] = update[i] >> 8
+                low[i] = update[i] & 255
+            whole[width:] = 0
+        # Columns in groups that stay in a level-2 cache while all rows go by.
+        for group in range(0, padded, _CACHED_ROWS):
+            group_end = min(group + _CACHED_ROWS, padded)
+            for j in range(0, group_end, DOT_ROWS):
+                for k in range(max(j, group), group_end, DOT_COLUMNS):
+                    _dot_tile(
+                        value.ctypes.data + stride * j,
+                        value.ctypes.data + low_offset + stride * k,
+                        low_offset,
+                        stride,
+                        (width + 31) // 32,
+                        products.ctypes.data + 8 * (padded * j + k),
+                        8 * padded,
+                    )

@@ -1,4 +1,4 @@
-"""Sorting networks that are pruned to what a trimmed mean reads of the sorted column."""
+"""Sorting networks that are pruned to what a rule reads of the sorted column."""
 
 from __future__ import annotations
 
@@ -9,21 +9,32 @@ import numpy as np
 import numpy.typing as npt
 
 from offchain.kernels.compiled import BOTH, HIGH, LOW
+from optfl.rules import Nearest, Trim
 
 _UNUSED, _SUMMED, _EXACT = 0, 1, 2
 """What is asked of a wire behind a step: nothing, its part in the sum, or its very value."""
 
 
 @lru_cache(maxsize=64)
-def build_trimming_network(wires: int, trimmed: int) -> npt.NDArray[np.int32]:
-    """Steps int32[S, 3] of (low wire, high wire, BOTH | LOW | HIGH) for a sum of all but the extremes of a column.
+def build_network(wires: int, column: Trim | Nearest) -> npt.NDArray[np.int32]:
+    """Steps int32[S, 3] of (low wire, high wire, BOTH | LOW | HIGH), after which `column` can be taken of `wires`.
 
-    After them the wires `trimmed` to `wires - trimmed` (exclusive) hold, in some order, the column's values without its
-    `trimmed` lowest and highest. Batcher's odd-even merge sort (Knuth, TAOCP 3, 5.2.2 M) read backwards: a step is
-    left out if its two wires go unused, or are only summed, from there on: their order is of no interest.
+    For Trim(n) the wires n to `wires` - n (exclusive) then hold, in some order, the column's values without its n
+    lowest and highest. For Nearest(n) the wires hold the sorted column, but for those of the n lowest that are neither
+    compared with others nor the median: these are in some order.
+    Batcher's odd-even merge sort (Knuth, TAOCP 3, 5.2.2 M) read backwards: a step is left out if its two wires go
+    unused, or are only summed, from there on: their order is of no interest.
     """
     use = np.full(wires, _UNUSED, dtype=np.int8)
-    use[trimmed : wires - trimmed] = _SUMMED
+    match column:
+        case Trim(count):
+            use[count : wires - count] = _SUMMED
+        case Nearest(count) if count < wires:
+            use[: wires - count] = use[count:] = _EXACT
+            use[wires - count : count] = _SUMMED
+            use[(wires - 1) // 2] = use[wires // 2] = _EXACT
+        case Nearest():
+            use[:] = _SUMMED
     steps: list[npt.NDArray[np.int32]] = []
     for low, distance in reversed(list(_batcher_layers(wires))):
         use_low, use_high = use[low], use[low + distance]

@@ -1,0 +1,109 @@
+"""From a rule's recipe to the kernel that carries it out, with what that kernel reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from offchain.kernels import compiled
+from offchain.kernels.networks import build_network
+from optfl.rules import Nearest, Recipe, Trim
+from optfl.rules.base import Int32Array, Int64Array
+
+Kernel = Callable[[int, Int64Array, Int32Array, int, int], None]
+
+_MAX_INT32_DENOMINATOR = (1 << 16) - 1
+"""Combinations over no more are below 2^31: none of their rows adds up to more than the denominator."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """`kernel(base address, addresses of the updates `inputs`, model, start, stop)` fills values start to stop.
+
+    `inputs`: which of a round's updates are read at all, [K'].
+    """
+
+    inputs: npt.NDArray[np.intp]
+    kernel: Kernel
+
+
+def plan_recipe(recipe: Recipe, updates: int) -> Plan:
+    """The plan for so many updates. Every recipe has one."""
+    recipe = _simplify(recipe, updates)
+    rows, inputs = recipe.rows, np.arange(updates)
+    if rows is None:
+        return Plan(inputs, _bind_column(recipe, updates))
+    if len(rows) > 1 and recipe.denominator == 1 and _is_selection(rows):
+        return Plan(rows.argmax(axis=1), _bind_column(Recipe(recipe.column), len(rows)))
+    used = np.flatnonzero(rows.any(axis=0))
+    inputs = used if used.size else inputs[:1]  # kernels want one, also where all counts for nothing
+    rows = rows[:, inputs]
+    if len(rows) == 1:
+        return Plan(inputs, _bind_mean(rows, recipe.denominator))
+    return Plan(inputs, _bind_column(Recipe(recipe.column, rows, recipe.denominator), len(inputs)))
+
+
+def _simplify(recipe: Recipe, updates: int) -> Recipe:
+    """The same function of the updates, with the least rows and the smallest numbers."""
+    rows, denominator = recipe.rows, recipe.denominator
+    combinations = updates if rows is None else len(rows)
+    if recipe.column in (Trim(0), Nearest(combinations)):  # a plain mean of them: one combination
+        rows = np.ones((1, updates), dtype=np.int64) if rows is None else rows.sum(axis=0, keepdims=True)
+        denominator *= combinations
+    if rows is None:
+        return recipe
+    common = int(np.gcd.reduce(rows, axis=None, initial=denominator))
+    column = recipe.column if len(rows) > 1 else Trim(0)
+    return Recipe(column, rows // common, denominator // common)
+
+
+def _is_selection(rows: Int64Array) -> bool:
+    """Whether every row is one of the updates as it is."""
+    return bool((np.count_nonzero(rows, axis=1) == 1).all())
+
+
+def _bind_mean(rows: Int64Array, divisor: int) -> Kernel:
+    weights = rows[0].astype(np.int32 if divisor <= _MAX_INT32_DENOMINATOR else np.int64)
+
+    def run(base: int, updates: Int64Array, model: Int32Array, start: int, stop: int) -> None:
+        compiled.add_weighted_mean(base, updates, weights, divisor, model, start, stop)
+
+    return run
+
+
+def _bind_column(recipe: Recipe, updates: int) -> Kernel:
+    wires = updates if recipe.rows is None else len(recipe.rows)
+    network = build_network(wires, recipe.column)
+    match recipe.column:
+        case Trim(count):
+            kept, first, last, moves = wires - 2 * count, count, wires - count, 0
+        case Nearest(kept):
+            first, last, moves = 0, kept, wires - kept
+    column = np.array([first, last, moves, (wires - 1) // 2, wires // 2], dtype=np.int64)
+    divisor = recipe.denominator * kept
+
+    if recipe.rows is None:
+
+        def run(base: int, updates: Int64Array, model: Int32Array, start: int, stop: int) -> None:
+            compiled.add_column_mean(base, updates, network, column, divisor, model, start, stop)
+
+    elif recipe.denominator <= _MAX_INT32_DENOMINATOR and recipe.rows.max(initial=0) <= np.iinfo(np.int16).max:
+        rows = np.ascontiguousarray(_pad(recipe.rows), dtype=np.int16)
+
+        def run(base: int, updates: Int64Array, model: Int32Array, start: int, stop: int) -> None:
+            compiled.add_mixed_column_mean(base, updates, rows, network, column, divisor, model, start, stop)
+
+    else:
+        wide = np.ascontiguousarray(recipe.rows, dtype=np.float64)
+
+        def run(base: int, updates: Int64Array, model: Int32Array, start: int, stop: int) -> None:
+            compiled.add_widely_mixed_column_mean(base, updates, wide, network, column, divisor, model, start, stop)
+
+    return run
+
+
+def _pad(rows: Int64Array) -> Int64Array:
+    return np.pad(rows, [(0, -rows.shape[0] % compiled.MIX_ROWS), (0, -rows.shape[1] % 2)])

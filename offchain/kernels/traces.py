@@ -1,0 +1,38 @@
+"""The trace of a reduction on all cores, bit-identical to `optfl.traces.compute_trace`."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+
+from offchain.kernels import compiled
+from optfl.rules import Totals
+from optfl.rules.base import Int64Array
+from optfl.rules.gram import count_totals
+from optfl.traces import BLOCK_VALUES, count_rows
+
+PART_VALUES = BLOCK_VALUES // 8
+"""Coordinates that a thread works on at a time: all cores have work in a round of a few rows."""
+
+
+class TraceBuilder:
+    """Adds up a trace of K updates of `length` values, part by part, in any order and from any thread."""
+
+    def __init__(self, length: int, updates: int) -> None:
+        self._updates = updates
+        self._lock = threading.Lock()
+        self._rows = np.zeros((count_rows(length), count_totals(updates)), dtype=np.int64)
+
+    def add(self, addresses: Int64Array, start: int, stop: int, row: int) -> None:
+        """Add values `start` to `stop` of the int16 vectors at `addresses`, which belong to row `row`."""
+        padded = self._updates + -self._updates % compiled.DOT_ROWS
+        products = np.zeros((padded, padded), dtype=np.int64)
+        compiled.add_products(addresses, products, start, stop)
+        totals = products[: self._updates, : self._updates][np.triu_indices(self._updates)]
+        with self._lock:
+            self._rows[row] += totals
+
+    def build(self) -> Totals:
+        """The trace int64[rows · K(K+1)/2], once everything is added."""
+        return np.cumsum(self._rows, axis=0, dtype=np.int64).reshape(-1)
