@@ -92,6 +92,10 @@ def _validate_participants(field: str, addresses: list[bytes], most: int) -> Non
 def _validate_rule(parameters: transaction_pb2.TaskParameters) -> None:
     is_float = parameters.arithmetic == transaction_pb2.ARITHMETIC_FLOAT
     minimum = 1 if is_float else _parse(parameters.rule).minimum_updates
+    if not is_float and parameters.clients_per_round > (most := _parse(parameters.rule).maximum_updates):
+        raise errors.InvalidTaskParameters(
+            f"clients_per_round is {parameters.clients_per_round}; {parameters.rule} is defined for {most} at most"
+        )
     if not minimum <= parameters.min_updates <= parameters.clients_per_round:
         raise errors.InvalidTaskParameters(
             f"min_updates is {parameters.min_updates}; {parameters.rule} needs {minimum}, "

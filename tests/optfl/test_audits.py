@@ -8,7 +8,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optfl.audits import MODEL_BLOB, compute_audit
+from optfl.audits import MODEL_BLOB, TRACE_BLOB, compute_audit
 
 BEACON = hashlib.sha256(b"beacon").digest()
 
@@ -50,3 +50,10 @@ def test_everything_that_names_the_audit_changes_the_draw() -> None:
 
 def test_an_attempt_without_inputs_has_only_its_model() -> None:
     assert compute_audit(BEACON, 1, 1, 0, inputs=0, chunks=1) == (MODEL_BLOB, 0)
+
+
+def test_a_trace_is_drawn_like_any_blob_with_its_own_chunks() -> None:
+    drawn = Counter(compute_audit(BEACON, 1, i, 0, inputs=2, chunks=4, trace_chunks=9) for i in range(1, 4001))
+    assert {blob for blob, _ in drawn} == {0, 1, MODEL_BLOB, TRACE_BLOB}
+    assert {chunk for blob, chunk in drawn if blob == TRACE_BLOB} == set(range(9))
+    assert {chunk for blob, chunk in drawn if blob == MODEL_BLOB} == set(range(4))

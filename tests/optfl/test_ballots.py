@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
-from optfl.ballots import build_aggregate_question, is_equivocation, sign_ballot, strip_digest, verify_ballot
+from optfl.ballots import (
+    build_aggregate_question,
+    compute_aggregate_digest,
+    is_equivocation,
+    sign_ballot,
+    strip_digest,
+    verify_ballot,
+)
 from optfl.keys import SigningKey
 from optfl.wire import state_pb2, transaction_pb2
 
@@ -56,3 +65,18 @@ def test_the_question_is_the_ballot_without_its_answer() -> None:
     ballot = answer(b"a" * 32)
     assert strip_digest(ballot) == build_aggregate_question("a-chain", ROUND)
     assert ballot.digest == b"a" * 32, "the ballot itself stays"
+
+
+def test_what_is_signed_covers_all_that_can_be_proven_wrong() -> None:
+    """Without totals it is the model's root; with them nobody can swap trace or weights behind a signature."""
+    reduction = transaction_pb2.Reduction(trace_root=b"t" * 32, weights=[1, 2**64 - 1])
+    digest = compute_aggregate_digest(b"m" * 32, reduction)
+    encoded = b"optfl/aggregate/v1" + b"m" * 32 + b"t" * 32 + (1).to_bytes(8, "big") + b"\xff" * 8
+    assert digest == hashlib.sha256(encoded).digest()
+    assert compute_aggregate_digest(b"m" * 32, None) == b"m" * 32
+    others = [
+        compute_aggregate_digest(b"n" * 32, reduction),
+        compute_aggregate_digest(b"m" * 32, transaction_pb2.Reduction(trace_root=b"u" * 32, weights=[1, 2**64 - 1])),
+        compute_aggregate_digest(b"m" * 32, transaction_pb2.Reduction(trace_root=b"t" * 32, weights=[1])),
+    ]
+    assert len({digest, *others}) == 4

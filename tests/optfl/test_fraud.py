@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from optfl import tasks
-from optfl.aggregation import aggregate
-from optfl.fraud import ProofError, build_output_proof, is_fraud
-from optfl.rules import RoundFacts, parse_rule
+from optfl import tasks, traces
+from optfl.aggregation import aggregate, aggregate_chunk, derive_weights
+from optfl.fraud import Proof, ProofError, build_output_proof, build_step_proof, build_weights_proof, is_fraud
+from optfl.rules import RoundFacts, Rule, parse_rule
+from optfl.rules.gram import count_totals
 from optfl.vectors import ChunkedVector
 from optfl.wire import state_pb2, transaction_pb2
 
 RULES = ["median()", "fedavg()", "trimmed_mean(f=1)"]
+TOTALS_RULES = [
+    "krum(f=1)",
+    "multi_krum(f=2)",
+    "bulyan(f=1)",
+    "geometric_median(steps=3)",
+    "centred_clipping(norm=0, steps=2)",
+    "norm_clipped_mean(norm=0)",
+    "minimum_diameter(f=1)",
+    "nnm(f=2) | trimmed_mean(f=1)",
+    "arc(f=1) | median()",
+    "clipping(norm=9000) | bucketing(s=2) | krum(f=1)",
+]
+CLIENTS = 7  # enough for each of them
+BLOCK = 64
 INT32 = np.iinfo(np.int32)
 
 
@@ -30,6 +48,45 @@ class Case:
     base: ChunkedVector
     claimed: ChunkedVector
     attempt: state_pb2.Attempt
+    trace: ChunkedVector | None = None
+
+    @property
+    def rule(self) -> Rule:
+        return parse_rule(self.attempt.rule)
+
+    @property
+    def facts(self) -> RoundFacts:
+        return tasks.get_facts(self.attempt)
+
+    def claim_totals(self, trace: npt.NDArray[np.int64], totals: npt.NDArray[np.int64] | None = None) -> None:
+        """Claim `trace`, and decide by its last row or by `totals`, with a model that follows from that."""
+        shape = tasks.trace_shape(self.parameters, len(self.updates))
+        self.trace = ChunkedVector(shape, trace)
+        weights = derive_weights(
+            self.rule, traces.get_totals(trace, len(self.updates)) if totals is None else totals, self.facts
+        )
+        self.attempt.reduction.trace_root = self.trace.root
+        self.attempt.reduction.weights[:] = weights
+        stacked = np.stack([update.values for update in self.updates])
+        model = aggregate_chunk(self.rule, self.base.values, stacked, self.facts, weights)
+        self.claimed = ChunkedVector(self.base.shape, model)
+        self.attempt.model_root = self.claimed.root
+
+    def step(self, row: int, j: int, k: int) -> transaction_pb2.StepProof:
+        if self.trace is None:
+            raise AssertionError("no trace")
+        return build_step_proof(traces.Entry(row, j, k), self.updates, self.trace)
+
+    def all_steps(self) -> Iterator[transaction_pb2.StepProof]:
+        for row in range(traces.count_rows(self.parameters.length)):
+            for j in range(len(self.updates)):
+                for k in range(j, len(self.updates)):
+                    yield self.step(row, j, k)
+
+    def decision(self) -> transaction_pb2.WeightsProof:
+        if self.trace is None:
+            raise AssertionError("no trace")
+        return build_weights_proof(self.trace, len(self.updates))
 
     def claim(self, coordinate: int, difference: int) -> None:
         values = self.claimed.values.copy()
@@ -40,7 +97,7 @@ class Case:
     def prove(self, chunk: int) -> transaction_pb2.OutputProof:
         return build_output_proof(chunk, self.updates, self.base, self.claimed)
 
-    def is_fraud(self, proof: transaction_pb2.OutputProof) -> bool:
+    def is_fraud(self, proof: Proof) -> bool:
         return is_fraud(self.parameters, self.attempt, proof)
 
 
@@ -55,7 +112,7 @@ def make_case(
     ]
     base = ChunkedVector(tasks.model_shape(parameters), random.integers(INT32.min, INT32.max, length, dtype=np.int32))
     weights = tuple(int(weight) for weight in random.integers(1, 1000, clients))
-    facts = RoundFacts(weights)
+    facts = RoundFacts(weights, bytes([seed % 256] * 32))
     made = aggregate(parse_rule(rule), base.values, [u.values for u in updates], facts, chunk_values)
     claimed = ChunkedVector(tasks.model_shape(parameters), made.model)
     attempt = state_pb2.Attempt(
@@ -63,8 +120,12 @@ def make_case(
         rule=rule,
         model_root=claimed.root,
         inputs=[state_pb2.Input(update_root=u.root, weight=w) for u, w in zip(updates, weights, strict=True)],
+        round_beacon=facts.beacon,
     )
-    return Case(parameters, updates, base, claimed, attempt)
+    case = Case(parameters, updates, base, claimed, attempt)
+    if made.trace is not None:
+        case.claim_totals(made.trace)
+    return case
 
 
 @settings(max_examples=60)
@@ -95,7 +156,7 @@ def test_saturated_values_are_honest() -> None:
     values[:] = INT32.max
     case.base = ChunkedVector(case.base.shape, values)
     case.attempt.base_root = case.base.root
-    model = aggregate(parse_rule("median()"), values, [u.values for u in case.updates], [1] * 5, 32)
+    model = aggregate(parse_rule("median()"), values, [u.values for u in case.updates], RoundFacts((1,) * 5), 32).model
     case.claimed = ChunkedVector(case.base.shape, model)
     case.attempt.model_root = case.claimed.root
     assert INT32.max in model
@@ -203,5 +264,210 @@ def test_I3_an_inner_node_is_no_chunk() -> None:
     leaves = [case.updates[0].opening(i) for i in range(2)]
     proof.updates[0].data = b"".join(leaf.path[0] for leaf in reversed(leaves))
     proof.updates[0].path[:] = proof.updates[0].path[1:]
+    with pytest.raises(ProofError):
+        case.is_fraud(proof)
+
+
+# Rules with totals. With blocks of 64 values, so that a short vector has several rows.
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traces, "BLOCK_VALUES", BLOCK)
+
+
+@pytest.mark.parametrize("rule", TOTALS_RULES)
+@pytest.mark.parametrize(("length", "chunk_values"), [(1, 16), (64, 64), (150, 16), (200, 32)])
+@pytest.mark.usefixtures("small_blocks")
+def test_invariant_2_no_step_of_an_honest_reduction_is_a_fraud(rule: str, length: int, chunk_values: int) -> None:
+    """Each entry of each row, the decision, and each chunk of the model: some hundred proofs a case."""
+    for seed in range(3):
+        case = make_case(rule, length, chunk_values, CLIENTS, seed)
+        assert not any(case.is_fraud(proof) for proof in case.all_steps())
+        assert not case.is_fraud(case.decision())
+        assert not any(case.is_fraud(case.prove(chunk)) for chunk in range(case.base.shape.chunks))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from(TOTALS_RULES), st.integers(1, 300), st.sampled_from([16, 32, 64]), st.integers(7, 12),
+    st.integers(0, 10**6),
+)  # fmt: skip
+@pytest.mark.usefixtures("small_blocks")
+def test_invariant_2_fuzz(rule: str, length: int, chunk_values: int, clients: int, seed: int) -> None:
+    case = make_case(rule, length, chunk_values, clients, seed)
+    assert not any(case.is_fraud(proof) for proof in case.all_steps())
+    assert not case.is_fraud(case.decision())
+    assert not any(case.is_fraud(case.prove(chunk)) for chunk in range(case.base.shape.chunks))
+
+
+@pytest.mark.parametrize("rule", TOTALS_RULES)
+@pytest.mark.parametrize("row", [0, 1, 2])
+@pytest.mark.parametrize(("j", "k"), [(0, 0), (0, CLIENTS - 1), (3, 4), (CLIENTS - 1, CLIENTS - 1)])
+@pytest.mark.usefixtures("small_blocks")
+def test_one_wrong_step_is_a_fraud_and_no_other_is(rule: str, row: int, j: int, k: int) -> None:
+    """What comes after it adds up truly, and the model is what it decides: only this one step shows the lie."""
+    case = make_case(rule, 150, 32, CLIENTS)
+    trace = case.trace.values.copy().reshape(3, count_totals(CLIENTS)) if case.trace else None
+    if trace is None:
+        raise AssertionError
+    trace[row:, traces.find_entry(traces.Entry(0, j, k), CLIENTS)] += 1
+    case.claim_totals(trace.reshape(-1))
+    wrong = {(p.row, p.j, p.k) for p in case.all_steps() if case.is_fraud(p)}
+    assert wrong == {(row, j, k)}
+    assert not case.is_fraud(case.decision())
+    assert not any(case.is_fraud(case.prove(chunk)) for chunk in range(5))
+
+
+@pytest.mark.parametrize("rule", TOTALS_RULES)
+@pytest.mark.usefixtures("small_blocks")
+def test_deciding_otherwise_is_a_fraud_and_nothing_else_is(rule: str) -> None:
+    case = make_case(rule, 150, 32, CLIENTS)
+    honest = list(case.attempt.reduction.weights)
+    for seed in range(20):  # a draw may decide the same
+        draw = np.random.default_rng(seed)
+        case.claim_totals(case.trace.values, draw.integers(0, 2**40, count_totals(CLIENTS)))  # type: ignore[union-attr]
+        if list(case.attempt.reduction.weights) != honest:
+            break
+    assert list(case.attempt.reduction.weights) != honest
+    assert case.is_fraud(case.decision())
+    assert not any(case.is_fraud(proof) for proof in case.all_steps())
+    assert not any(case.is_fraud(case.prove(chunk)) for chunk in range(5))
+
+
+@pytest.mark.parametrize("rule", TOTALS_RULES)
+@pytest.mark.usefixtures("small_blocks")
+def test_a_wrong_value_is_a_fraud_of_the_output_alone(rule: str) -> None:
+    case = make_case(rule, 150, 32, CLIENTS)
+    case.claim(70, 1 if case.claimed.values[70] < INT32.max else -1)
+    assert [case.is_fraud(case.prove(chunk)) for chunk in range(5)] == [chunk == 2 for chunk in range(5)]
+    assert not any(case.is_fraud(proof) for proof in case.all_steps())
+    assert not case.is_fraud(case.decision())
+
+
+def test_blocks_of_full_size() -> None:
+    """Two rows, of 2^17 values and of what is left; chunks that divide neither."""
+    case = make_case("krum(f=0)", traces.BLOCK_VALUES + 5000, 2048, 3)
+    assert not any(case.is_fraud(proof) for proof in case.all_steps())
+    trace = case.trace.values.copy()  # type: ignore[union-attr]
+    trace[-1] += 1
+    case.claim_totals(trace)
+    assert [(p.row, p.j, p.k) for p in case.all_steps() if case.is_fraud(p)] == [(1, 2, 2)]
+
+
+@pytest.mark.parametrize("value", [2**63 - 1, -(2**63)])
+@pytest.mark.usefixtures("small_blocks")
+def test_F3_entries_at_the_ends_of_int64_do_not_wrap(value: int) -> None:
+    """A step from one end to the other, which would look right modulo 2^64, is wrong."""
+    case = make_case("krum(f=1)", 150, 32, CLIENTS)
+    trace = case.trace.values.copy().reshape(3, -1)  # type: ignore[union-attr]
+    product = int(trace[1, 0]) - int(trace[0, 0])
+    wrapped = (value + product + 2**63) % 2**64 - 2**63
+    trace[0, 0], trace[1, 0] = value, wrapped
+    case.claim_totals(trace.reshape(-1))
+    assert case.is_fraud(case.step(0, 0, 0))
+    assert case.is_fraud(case.step(1, 0, 0)) == (wrapped != value + product)
+
+
+def without_trace(case: Case, proof: Any) -> None:
+    case.attempt.ClearField("reduction")
+
+
+def far_row(case: Case, proof: transaction_pb2.StepProof) -> None:
+    proof.row = 3
+
+
+def far_input(case: Case, proof: transaction_pb2.StepProof) -> None:
+    proof.k = CLIENTS
+
+
+def wrong_order(case: Case, proof: transaction_pb2.StepProof) -> None:
+    proof.j, proof.k = 4, 3
+
+
+def no_row_before(case: Case, proof: transaction_pb2.StepProof) -> None:
+    proof.ClearField("before")
+
+
+def a_row_before_the_first(case: Case, proof: transaction_pb2.StepProof) -> None:
+    proof.row = 0
+
+
+def no_second_update(case: Case, proof: transaction_pb2.StepProof) -> None:
+    proof.ClearField("update_k")
+
+
+def a_second_update_where_there_is_one(case: Case, proof: transaction_pb2.StepProof) -> None:
+    proof.j = proof.k
+
+
+def swapped_updates(case: Case, proof: transaction_pb2.StepProof) -> None:
+    first = copy.deepcopy(proof.update_j)
+    proof.update_j.CopyFrom(proof.update_k)
+    proof.update_k.CopyFrom(first)
+
+
+def another_block(case: Case, proof: transaction_pb2.StepProof) -> None:
+    proof.update_j.CopyFrom(case.step(0, 3, 4).update_j)
+
+
+def another_entry(case: Case, proof: transaction_pb2.StepProof) -> None:
+    proof.after.data = proof.after.data[:-8]
+
+
+def a_bit_of_the_block(case: Case, proof: transaction_pb2.StepProof) -> None:
+    proof.update_j.data = bytes([proof.update_j.data[0] ^ 1]) + proof.update_j.data[1:]
+
+
+def a_longer_path(case: Case, proof: transaction_pb2.StepProof) -> None:
+    proof.update_j.path.append(bytes(32))
+
+
+def a_shorter_path(case: Case, proof: transaction_pb2.StepProof) -> None:
+    del proof.update_j.path[-1]
+
+
+def a_hash_of_another_length(case: Case, proof: transaction_pb2.StepProof) -> None:
+    proof.update_j.path[0] = b""
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        without_trace, far_row, far_input, wrong_order, no_row_before, a_row_before_the_first, no_second_update,
+        a_second_update_where_there_is_one, swapped_updates, another_block, another_entry, a_bit_of_the_block,
+        a_longer_path, a_shorter_path, a_hash_of_another_length,
+    ],
+    ids=lambda damage: damage.__name__,
+)  # fmt: skip
+@pytest.mark.usefixtures("small_blocks")
+def test_a_step_that_does_not_open_the_record_shows_nothing(
+    damage: Callable[[Case, transaction_pb2.StepProof], None],
+) -> None:
+    case = make_case("krum(f=1)", 150, 16, CLIENTS)
+    proof = case.step(1, 3, 4)
+    assert not case.is_fraud(proof)
+    damage(case, proof)
+    with pytest.raises(ProofError):
+        case.is_fraud(proof)
+
+
+@pytest.mark.parametrize("damage", ["bit", "short", "path", "empty", "none"])
+@pytest.mark.usefixtures("small_blocks")
+def test_totals_that_do_not_open_the_trace_show_nothing(damage: str) -> None:
+    case = make_case("krum(f=1)", 1000, 16, 12)  # 16 rows of 78 totals: the last row begins within a chunk
+    proof = case.decision()
+    assert not case.is_fraud(proof)
+    match damage:
+        case "bit":
+            proof.totals.data = proof.totals.data[:-1] + bytes([proof.totals.data[-1] ^ 1])
+        case "short":
+            proof.totals.data = proof.totals.data[8:]
+        case "path":
+            proof.totals.path[0] = bytes(32)
+        case "empty":
+            proof.ClearField("totals")
+        case "none":
+            case.attempt.ClearField("reduction")
     with pytest.raises(ProofError):
         case.is_fraud(proof)

@@ -14,6 +14,7 @@ from optfl.merkle import (
     compute_path,
     compute_root,
     compute_root_from_path,
+    compute_root_from_range,
     compute_simple_map_root,
     encode_uvarint,
     hash_leaf,
@@ -221,3 +222,46 @@ def test_uvarint(value: int, encoded: str) -> None:
 def test_uvarint_of_a_negative_number_is_refused() -> None:
     with pytest.raises(MerkleError, match="not negative"):
         encode_uvarint(-1)
+
+
+@given(st.integers(1, 70), st.data())
+def test_a_range_of_leaves_leads_to_the_root(size: int, data: st.DataObject) -> None:
+    leaves = [hash_leaf(bytes([i])) for i in range(size)]
+    start = data.draw(st.integers(0, size - 1))
+    stop = data.draw(st.integers(start + 1, size))
+    tree = MerkleTree(leaves)
+    path = tree.range_path(start, stop)
+    assert compute_root_from_range(leaves[start:stop], start, size, path) == tree.root
+    assert len(path) <= 2 * size.bit_length()
+    if start + 1 == stop:
+        assert sorted(path) == sorted(tree.path(start)), "of one leaf, the same hashes in another order"
+
+
+@given(st.integers(2, 40), st.data())
+def test_A3_a_range_elsewhere_or_otherwise_does_not(size: int, data: st.DataObject) -> None:
+    leaves = [hash_leaf(bytes([i])) for i in range(size)]
+    start = data.draw(st.integers(0, size - 2))
+    stop = data.draw(st.integers(start + 1, size - 1))
+    tree = MerkleTree(leaves)
+    path = tree.range_path(start, stop)
+
+    def leads(given_leaves: list[bytes], at: int, path: list[bytes]) -> bool:
+        try:
+            return compute_root_from_range(given_leaves, at, size, path) == tree.root
+        except MerkleError:
+            return False
+
+    assert leads(leaves[start:stop], start, path)
+    assert not leads(leaves[start:stop], start + 1, path)
+    assert not leads(leaves[start + 1 : stop + 1], start, path)
+    assert not leads(leaves[start:stop], start, [*path, bytes(32)])
+    assert not leads(leaves[start:stop], start, path[:-1])
+    assert not leads(leaves[start:stop], start, [path[0][:31], *path[1:]])
+    assert not leads([], start, path)
+
+
+@pytest.mark.parametrize(("start", "stop"), [(-1, 2), (2, 2), (3, 2), (0, 6), (5, 6)])
+def test_a_range_lies_within_the_tree(start: int, stop: int) -> None:
+    tree = MerkleTree([hash_leaf(bytes([i])) for i in range(5)])
+    with pytest.raises(MerkleError):
+        tree.range_path(start, stop)

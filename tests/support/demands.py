@@ -6,14 +6,14 @@ from typing import Any
 
 from abci_app.state.keyspace import demand_key
 from optfl import tasks
-from optfl.audits import compute_audit
+from optfl.audits import draw_audit
 from optfl.vectors import ChunkedVector
 from optfl.wire import state_pb2, transaction_pb2
 from support.ledger import REPLICAS, VALIDATORS, TaskHarness
 
 
 def demand(task: TaskHarness, number: int, *inputs: int, **overrides: Any) -> transaction_pb2.DemandBlob:
-    """Of a round's turn, or with `attempt_id`, and `model`, of its open attempt."""
+    """Of a round's turn, or with `attempt_id`, and `model` or `trace`, of its open attempt."""
     fields = {"task_id": task.task_id, "round": number, "parent_attempt": task.round(number).parent_attempt}
     return transaction_pb2.DemandBlob(**{**fields, "inputs": inputs, **overrides})
 
@@ -48,8 +48,7 @@ def answer_audit(task: TaskHarness, number: int, replica: int, **overrides: Any)
     attempt = task.ledger.attempt(number, task.task_id)
     if attempt is None:
         raise AssertionError(f"attempt {number} is not on record")
-    chunks = tasks.model_shape(task.parameters).chunks
-    audit = compute_audit(attempt.beacon, task.task_id, number, replica, len(attempt.inputs), chunks)
+    audit = draw_audit(task.parameters, attempt, replica)
     vector = get_audited(task, attempt, audit.blob)
     opening = vector.opening(audit.chunk)
     fields = {
@@ -63,6 +62,8 @@ def answer_audit(task: TaskHarness, number: int, replica: int, **overrides: Any)
 def get_audited(task: TaskHarness, attempt: state_pb2.Attempt, blob: int) -> ChunkedVector:
     if blob == tasks.MODEL_BLOB:
         return task.models[attempt.attempt_id]
+    if blob == tasks.TRACE_BLOB:
+        return task.traces[attempt.attempt_id]
     return task.updates[attempt.inputs[blob].update_root]
 
 

@@ -20,14 +20,16 @@ from abci_app.state.keyspace import attempt_key, round_key, stake_key, task_key
 from abci_app.state.rounds import get_commitments
 from abci_app.state_machine import Block, BlockResults, Changes, Misbehavior, MisbehaviorKind, Stores, TxResult
 from optfl import keys, tasks
-from optfl.aggregation import Aggregation, aggregate
+from optfl.aggregation import Aggregation, aggregate, aggregate_chunk, derive_weights
 from optfl.ballots import compute_aggregate_digest, sign_ballot
 from optfl.beacon import HashChain
 from optfl.certificates import Statement, build_certificate, sign_receipt
 from optfl.errors import Rejection
-from optfl.fraud import build_output_proof
+from optfl.fraud import build_output_proof, build_step_proof, build_weights_proof, wrap_proof
 from optfl.keys import SigningKey, address_of
 from optfl.rules import RoundFacts, Rule, parse_rule
+from optfl.rules.gram import count_totals
+from optfl.traces import compute_trace, find_first_difference
 from optfl.transactions import decode_transaction, encode_reveal, sign_transaction
 from optfl.vectors import ChunkedVector
 from optfl.wire import receipt_pb2, state_pb2, transaction_pb2
@@ -497,9 +499,47 @@ class TaskHarness:
             "model_root": model.root,
             "certificate": self.certify(self.due_aggregator(number), number, model),
         }
-        if tasks.needs_totals(self.parameters):
+        if tasks.needs_totals(self.parameters) and "reduction" not in overrides:
             fields["reduction"] = self.reduction(number, self.honest_aggregation(number))
         return transaction_pb2.SubmitAggregate(**{**fields, **overrides})
+
+    def claim(self, number: int, made: Aggregation, **overrides: Any) -> transaction_pb2.SubmitAggregate:
+        """What the due aggregator submits if `made` is what it says it has made."""
+        model = ChunkedVector(tasks.model_shape(self.parameters), made.model)
+        return self.submit_aggregate(number, model, **{"reduction": self.reduction(number, made), **overrides})
+
+    def misreduce(self, number: int, *, row: int | None = None) -> Aggregation:
+        """A claim about totals that is wrong in one place: an entry of `row`, or else what they decide."""
+        honest = self.honest_aggregation(number)
+        if honest.trace is None:
+            raise AssertionError(f"{self.rule} has no totals")
+        updates = self.round(number).committed
+        trace = honest.trace.copy().reshape(-1, count_totals(updates))
+        totals = -trace[-1]
+        if row is not None:
+            trace[row:, 1] += 1 << 40
+            totals = trace[-1]
+        weights = derive_weights(self.rule, totals, self.facts(number))
+        current = self.round(number)
+        commitments = get_commitments(self.ledger.state, current)
+        stacked = np.stack([self.updates[c.update_root].values for c in commitments])
+        base = self.models[current.parent_attempt].values
+        model = aggregate_chunk(self.rule, base, stacked, self.facts(number), weights)
+        return Aggregation(model, weights, trace.reshape(-1))
+
+    def prove_reduction(self, attempt_id: int) -> transaction_pb2.SubmitFraudProof:
+        """The proof that a watcher would send about an attempt whose totals, or decision by them, are wrong."""
+        attempt = self.ledger.attempt(attempt_id, self.task_id)
+        if attempt is None:
+            raise AssertionError(f"attempt {attempt_id} is not on record")
+        updates = [self.updates[given.update_root] for given in attempt.inputs]
+        claimed = self.traces[attempt_id]
+        entry = find_first_difference(
+            compute_trace([update.values for update in updates]), claimed.values, len(updates)
+        )
+        if entry is None:
+            return wrap_proof(attempt, build_weights_proof(claimed, len(updates)))
+        return wrap_proof(attempt, build_step_proof(entry, updates, claimed))
 
     def aggregate(self, number: int, model: ChunkedVector | None = None) -> int:
         """The due aggregator submits (the honest model unless another is given); returns the attempt id."""

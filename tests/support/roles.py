@@ -15,7 +15,7 @@ from optfl.ballots import encode_ballot, strip_digest
 from optfl.certificates import Statement
 from optfl.keys import SigningKey
 from optfl.rules import RoundFacts, Rule, parse_rule
-from optfl.tasks import fill_defaults, model_shape, update_shape
+from optfl.tasks import fill_defaults, model_shape, trace_shape, update_shape
 from optfl.vectors import ChunkedVector, Opening, Shape, compute_vector_id
 from optfl.wire import receipt_pb2, state_pb2, transaction_pb2
 
@@ -179,6 +179,15 @@ class World:
         for name, value in fields.items():
             setattr(current, name, value)
         return current
+
+    def add_claim(self, made: Aggregation, **fields: int) -> state_pb2.Attempt:
+        """An attempt that claims `made`, whose vectors are stored."""
+        attempt = self.make_attempt(self.add_model(made.model), **fields)
+        if made.trace is not None:
+            trace = self.blobs.add(ChunkedVector(trace_shape(self.parameters, len(self.updates)), made.trace))
+            attempt.reduction.trace_root = trace.root
+            attempt.reduction.weights.extend(made.weights)
+        return attempt
 
     def make_attempt(self, model: ChunkedVector, **fields: int) -> state_pb2.Attempt:
         attempt = state_pb2.Attempt(

@@ -13,8 +13,11 @@ from offchain.roles.computing import inline
 from offchain.roles.signing import Signer
 from offchain.roles.validator import Validator, ValidatorOptions, compute_patience, compute_rank, watch_with
 from offchain.roles.watching import parse_policy
-from optfl.fraud import is_fraud
-from optfl.tasks import fill_defaults
+from optfl.aggregation import Aggregation, aggregate_chunk, derive_weights
+from optfl.fraud import is_fraud, unwrap_proof
+from optfl.rules import RoundFacts, parse_rule
+from optfl.tasks import fill_defaults, trace_shape
+from optfl.vectors import compute_vector_id
 from optfl.wire import state_pb2, transaction_pb2
 from support.roles import CHUNK_VALUES, LENGTH, FakeLedger, World, compute, make_key
 
@@ -332,3 +335,78 @@ def test_a_claimed_chunk_is_checked_where_the_last_one_is_shorter() -> None:
     watch(make_validator(world, ledger, "sample(1)"), world, attempt)
     (body,) = ledger.submitted
     assert is_fraud(world.parameters, attempt, body.submit_fraud_proof.output)
+
+
+# Rules with totals.
+
+
+def test_a_right_reduction_is_verified_and_its_trace_is_not_even_fetched() -> None:
+    world, ledger = World(updates=5, rule="krum(f=1)"), FakeLedger(KEY.address)
+    validator = make_validator(world, ledger)
+    attempt = world.add_claim(world.compute_aggregation(), window_close_height=100)
+    watch(validator, world, attempt)
+    assert not ledger.submitted
+    assert validator.has_judged(attempt)
+    assert not validator.has_doubts(attempt)
+    trace = compute_vector_id(trace_shape(world.parameters, 5), attempt.reduction.trace_root)
+    assert trace not in [vector_id for vector_id, _ in world.blobs.fetched]
+
+
+def misreduce(world: World, *, row: bool) -> Aggregation:
+    """Totals that are wrong in one entry, or true ones that are taken for others; and what follows from that."""
+    honest = world.compute_aggregation()
+    if honest.trace is None:
+        raise AssertionError
+    facts, rule = RoundFacts(tuple(world.weights)), parse_rule(world.parameters.rule)
+    trace = honest.trace.copy()
+    if row:
+        trace[1] += 1 << 40
+    weights = derive_weights(rule, trace if row else -trace, facts)
+    stacked = np.stack([update.values for update in world.updates])
+    return Aggregation(aggregate_chunk(rule, world.base.values, stacked, facts, weights), weights, trace)
+
+
+@pytest.mark.parametrize("policy", ["full", "sample(1)"])
+@pytest.mark.parametrize("kind", ["step", "weights"])
+def test_F1_a_wrong_reduction_is_proven_though_its_model_follows_from_it(policy: str, kind: str) -> None:
+    world, ledger = World(updates=5, rule="krum(f=1)"), FakeLedger(KEY.address)
+    attempt = world.add_claim(misreduce(world, row=kind == "step"), window_close_height=100)
+    watch(make_validator(world, ledger, policy), world, attempt)
+    (body,) = ledger.submitted
+    assert body.submit_fraud_proof.WhichOneof("proof") == kind
+    assert is_fraud(world.parameters, attempt, unwrap_proof(body.submit_fraud_proof))
+
+
+def test_a_wrong_value_behind_a_right_reduction_is_proven() -> None:
+    world, ledger = World(updates=5, rule="krum(f=1)"), FakeLedger(KEY.address)
+    made = world.compute_aggregation()
+    made.model[37] += 1
+    attempt = world.add_claim(made, window_close_height=100)
+    watch(make_validator(world, ledger), world, attempt)
+    (body,) = ledger.submitted
+    assert body.submit_fraud_proof.output.chunk == 37 // CHUNK_VALUES
+    assert is_fraud(world.parameters, attempt, body.submit_fraud_proof.output)
+
+
+def test_F1_a_wrong_trace_that_cannot_be_read_is_demanded() -> None:
+    world, ledger = World(updates=5, rule="krum(f=1)"), FakeLedger(KEY.address)
+    attempt = world.add_claim(misreduce(world, row=True), window_close_height=100)
+    world.blobs.lost.add(compute_vector_id(trace_shape(world.parameters, 5), attempt.reduction.trace_root))
+    watch(make_validator(world, ledger), world, attempt, 12, LATE, LATE + 1)
+    (body,) = ledger.submitted
+    assert body.demand_blob == transaction_pb2.DemandBlob(task_id=1, round=1, attempt_id=1, trace=True)
+
+
+def test_a_sampler_looks_at_all_of_a_reduction_or_at_nothing() -> None:
+    """Chunks show nothing while the totals may be wrong."""
+    world = World(updates=5, rule="krum(f=1)")
+    attempt = world.add_claim(misreduce(world, row=True), window_close_height=100)
+    found = 0
+    for seed in range(40):
+        ledger = FakeLedger(KEY.address)
+        validator = make_validator(world, ledger, "sample(0.25)", private_seed=bytes([seed]))
+        watch(validator, world, attempt)
+        assert validator.cost.chunks == 0
+        assert bool(ledger.submitted) == bool(validator.cost.aggregations)
+        found += bool(ledger.submitted)
+    assert 2 <= found <= 20
