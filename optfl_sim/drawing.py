@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from optfl_sim.adversaries import ADVERSARIES, Kind, Sizes, find_broken_assumptions, list_parties, parse_cast
+from optfl.rules import parse_rule
+from optfl_sim.adversaries import ADVERSARIES, Kind, Outcome, Sizes, find_broken_assumptions, list_parties, parse_cast
 from optfl_sim.federation import Scenario
 
 RULES = ("median()", "trimmed_mean(f=1)", "fedavg()", "krum(f=1)", "multi_krum(f=2)", "nnm(f=1) | trimmed_mean(f=2)")
@@ -34,10 +35,11 @@ def draw_scenario(seed: int, *, rounds: int = 12, mode: str | None = None, beyon
         replicas=draw.choice((4, 4, 7)),
         validators=draw.choice((4, 4, 5, 7)),
     )
-    adversaries = _draw_adversaries(draw, sizes, mode, rounds, beyond=beyond)
-    while beyond and not find_broken_assumptions(parse_cast(adversaries, sizes), sizes, mode):
-        adversaries = _draw_adversaries(draw, sizes, mode, rounds, beyond=True)
     rule = draw.choice((*RULES, FLOAT_RULE) if mode == "optimistic" else RULES)
+    names = _list_adversaries(rule)
+    adversaries = _draw_adversaries(draw, sizes, mode, rounds, names, beyond=beyond)
+    while beyond and not find_broken_assumptions(parse_cast(adversaries, sizes), sizes, mode):
+        adversaries = _draw_adversaries(draw, sizes, mode, rounds, names, beyond=True)
     return Scenario(
         seed=seed,
         aggregators=sizes.aggregators,
@@ -65,7 +67,15 @@ def draw_scenario(seed: int, *, rounds: int = 12, mode: str | None = None, beyon
     )
 
 
-def _draw_adversaries(draw: random.Random, sizes: Sizes, mode: str, rounds: int, *, beyond: bool) -> dict[str, str]:
+def _list_adversaries(rule: str) -> list[str]:
+    """Those that can do something in a task with this rule: about totals nobody lies where there are none."""
+    has_totals = rule != FLOAT_RULE and parse_rule(rule).needs_totals
+    return [name for name, a in ADVERSARIES.items() if has_totals or a.outcome is not Outcome.MISREDUCED]
+
+
+def _draw_adversaries(
+    draw: random.Random, sizes: Sizes, mode: str, rounds: int, names: Sequence[str], *, beyond: bool
+) -> dict[str, str]:
     """Parts for some of the parties. One aggregator stays honest, so that there is somebody to redo what is void."""
     bad_replicas = (sizes.replicas - 1) // 3
     bad_validators = (sizes.validators - 1) // 3
@@ -83,15 +93,15 @@ def _draw_adversaries(draw: random.Random, sizes: Sizes, mode: str, rounds: int,
     kinds: tuple[Kind, ...] = ("aggregator", "client", "replica", "challenger", "requester")
     for kind in kinds:
         for who in draw.sample(list_parties(kind, sizes), bad[kind]):
-            adversaries[who] = _draw_part(draw, kind, rounds)
+            adversaries[who] = _draw_part(draw, kind, rounds, names)
     # A bad validator may lie as a watcher, as a proposer, or as both.
     for i in draw.sample(range(sizes.validators), draw.randint(0, sizes.validators if beyond else bad_validators)):
         plays: tuple[Kind, ...] = draw.choice((("validator",), ("proposer",), ("validator", "proposer")))
         for kind in plays:
-            adversaries[f"{kind}{i}"] = _draw_part(draw, kind, rounds)
+            adversaries[f"{kind}{i}"] = _draw_part(draw, kind, rounds, names)
     return adversaries
 
 
-def _draw_part(draw: random.Random, kind: Kind, rounds: int) -> str:
-    name = draw.choice([name for name, adversary in ADVERSARIES.items() if adversary.kind == kind])
+def _draw_part(draw: random.Random, kind: Kind, rounds: int, names: Sequence[str]) -> str:
+    name = draw.choice([name for name in names if ADVERSARIES[name].kind == kind])
     return f"{name}@{draw.randint(1, max(rounds // 2, 1))}"

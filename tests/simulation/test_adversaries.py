@@ -93,6 +93,54 @@ def test_of_two_models_in_one_turn_the_ledger_takes_one() -> None:
     assert set(convicted) == {(), ("aggregator1",)}
 
 
+TOTALS_RULES = ["krum(f=1)", "nnm(f=1) | trimmed_mean(f=1)"]
+COLLUDING = {f"replica{i}": "selective-replica@1000" for i in range(3)}  # sign for what they never saw
+
+
+@pytest.mark.parametrize("rule", TOTALS_RULES)
+@pytest.mark.parametrize(
+    ("name", "kind"), [("garbage-trace", "step"), ("trace-entry", "step"), ("wrong-weights", "weights")]
+)
+def test_F1_who_lies_about_totals_is_convicted_by_the_step_where_it_lied(name: str, kind: str, rule: str) -> None:
+    result = play({"aggregator1": f"{name}@2"}, rule=rule)
+    check_nobody_is_hurt(result)
+    assert result.report.convicted == ("aggregator1",)
+    (conviction,) = result.task.convictions
+    assert (conviction.round, conviction.proof_kind, conviction.reverted) == (2, kind, True)
+
+
+@pytest.mark.parametrize("rule", TOTALS_RULES)
+@pytest.mark.parametrize("name", ["coordinate", "wrong-chunk", "wrong-rule", "dropped-client", "stale-base"])
+def test_a_wrong_model_of_a_rule_with_totals_is_convicted_by_its_output(name: str, rule: str) -> None:
+    result = play({"aggregator1": f"{name}@2"}, rule=rule)
+    check_nobody_is_hurt(result)
+    (conviction,) = result.task.convictions
+    assert (conviction.round, conviction.proof_kind) == (2, "output")
+
+
+@pytest.mark.parametrize("name", ["unstored-trace", "unstored-model"])
+def test_F1_totals_that_nobody_can_read_make_their_author_silent(name: str) -> None:
+    result = play({"aggregator1": f"{name}@2", **COLLUDING}, rule="krum(f=1)")
+    assert result.report.lies > 0
+    assert result.report.events["blob_missing"] >= 1
+    assert result.report.events["attempt_voided"] >= 1
+    assert "aggregator1" in result.report.excluded
+    assert not any("settled with a wrong model" in violation for violation in result.report.violations)
+
+
+@pytest.mark.parametrize("name", names_with(Outcome.MISREDUCED))
+def test_where_a_rule_has_no_totals_a_claim_of_some_is_refused(name: str) -> None:
+    result = play({"aggregator1": f"{name}@2"})
+    check_nobody_is_hurt(result)
+    assert (result.report.lies, result.report.convicted, result.report.excluded) == (0, (), ("aggregator1",))
+
+
+@pytest.mark.parametrize("mode", ["quorum", "pbft"])
+def test_members_sign_totals_and_models_together(mode: str) -> None:
+    result = play({}, mode=mode, rule="multi_krum(f=1)", aggregators=3)
+    check_nobody_is_hurt(result)
+
+
 @pytest.mark.parametrize("name", names_with(Outcome.LATE))
 def test_who_is_late_pays_a_little_and_is_excluded_for_a_time(name: str) -> None:
     result = play({"aggregator1": f"{name}@2"})
