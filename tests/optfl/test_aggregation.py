@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optfl.aggregation import aggregate, aggregate_chunk
-from optfl.rules import MAX_WEIGHT, RuleError, parse_rule
-from optfl.rules.base import CoordinatewiseRule, Int16Array, Int32Array, Totals
+from optfl.rules import MAX_WEIGHT, RoundFacts, RuleError, parse_rule
 from support import oracle
 from support.inputs import FILLS, INT32_MAX, INT32_MIN, make_base, rule_names
 
@@ -28,9 +25,14 @@ def test_aggregate_is_the_oracle_s(updates: int, length: int, fill: str, seed: i
     weights = data.draw(st.lists(st.integers(1, MAX_WEIGHT), min_size=updates, max_size=updates))
     name = data.draw(st.sampled_from(rule_names(updates)))
     chunk_values = data.draw(st.integers(1, 50))
-    model = aggregate(parse_rule(name), base, list(matrix), weights, chunk_values)
+    facts = RoundFacts(tuple(weights), random.bytes(32))
+    model, derived, trace = aggregate(parse_rule(name), base, list(matrix), facts, chunk_values)
     assert model.dtype == np.int32
-    assert model.tolist() == oracle.aggregate(name, base.tolist(), matrix.tolist(), weights)
+    assert model.tolist() == oracle.aggregate(name, base.tolist(), matrix.tolist(), weights, facts.beacon)
+    assert (trace is not None) == parse_rule(name).needs_totals
+    if trace is not None:
+        assert trace.tolist() == oracle.compute_totals(matrix.tolist())
+        assert list(derived) == oracle.decide_from_totals(name, trace.tolist(), weights, facts.beacon)
 
 
 @given(st.integers(1, 9), st.integers(1, 40), st.integers(1, 16), st.integers(0, 2**32), st.data())
@@ -40,12 +42,12 @@ def test_every_chunk_of_an_aggregate_is_the_aggregate_of_that_chunk(
     """What makes an aggregate provable in one step (design §5)."""
     random = np.random.default_rng(seed)
     matrix, base = FILLS["uniform"](random, updates, length), make_base(random, length)
-    weights = random.integers(1, 1000, updates).tolist()
+    facts = RoundFacts(tuple(random.integers(1, 1000, updates).tolist()), random.bytes(32))
     rule = parse_rule(data.draw(st.sampled_from(rule_names(updates))))
-    model = aggregate(rule, base, list(matrix), weights, chunk_values)
+    model, weights, _ = aggregate(rule, base, list(matrix), facts, chunk_values)
     for start in range(0, length, chunk_values):
         chunk = slice(start, start + chunk_values)
-        assert aggregate_chunk(rule, base[chunk], matrix[:, chunk], weights).tolist() == model[chunk].tolist()
+        assert aggregate_chunk(rule, base[chunk], matrix[:, chunk], facts, weights).tolist() == model[chunk].tolist()
 
 
 @pytest.mark.parametrize("name", ["fedavg()", "median()", "trimmed_mean(f=1)"])
@@ -65,30 +67,18 @@ def test_every_chunk_of_an_aggregate_is_the_aggregate_of_that_chunk(
 )
 def test_the_model_saturates(name: str, base: int, update: int, expected: int) -> None:
     updates = np.full((3, 2), update, dtype=np.int16)
-    model = aggregate_chunk(parse_rule(name), np.full(2, base, dtype=np.int32), updates, [1, 2, 3])
+    model = aggregate_chunk(parse_rule(name), np.full(2, base, dtype=np.int32), updates, RoundFacts((1, 2, 3)))
     assert model.tolist() == [expected] * 2
 
 
-@dataclass(frozen=True)
-class HeaviestUpdate(CoordinatewiseRule):
-    """A rule with totals: the update with the largest sum over all chunks, the first of equals."""
-
-    def partial(self, chunk: Int16Array) -> Totals | None:
-        totals: Totals = chunk.sum(axis=1, dtype=np.int64)
-        return totals
-
-    def weights(self, totals: Totals | None, sample_weights: Sequence[int]) -> tuple[int, ...]:
-        if totals is None:
-            raise RuleError("no totals")
-        return (int(totals.argmax()),)
-
-    def output(self, chunk: Int16Array, weights: Sequence[int]) -> Int32Array:
-        return np.array(chunk[weights[0]], dtype=np.int32)
-
-
 def test_totals_are_summed_over_all_chunks_before_the_first_output() -> None:
-    updates = [np.array(values, dtype=np.int16) for values in ([9, 0, 0, 0, 0], [0, 0, 0, 5, 5])]
-    assert aggregate(HeaviestUpdate(), np.zeros(5, dtype=np.int32), updates, [1, 1], 2).tolist() == [0, 0, 0, 5, 5]
+    """Chunk by chunk, Krum would choose another update each time."""
+    updates = [np.array(values, dtype=np.int16) for values in ([9, 0, 0, 0, 0], [0, 0, 0, 5, 5], [0, 0, 0, 5, 6])]
+    made = aggregate(parse_rule("krum(f=1)"), zeros(5, np.int32), updates, RoundFacts((1, 1, 1)), 2)
+    assert made.model.tolist() == [0, 0, 0, 5, 5]
+    assert made.weights == (0b010,)
+    assert made.trace is not None
+    assert made.trace.tolist() == [81, 0, 0, 50, 55, 61]
 
 
 def zeros(length: int, dtype: Any = np.int16) -> npt.NDArray[Any]:
@@ -113,12 +103,12 @@ def test_inputs_that_do_not_fit_are_refused(
     base: npt.NDArray[Any], updates: list[npt.NDArray[Any]], weights: list[int], message: str
 ) -> None:
     with pytest.raises(RuleError, match=message):
-        aggregate(parse_rule("trimmed_mean(f=1)"), base, updates, weights, 2)
+        aggregate(parse_rule("trimmed_mean(f=1)"), base, updates, RoundFacts(tuple(weights)), 2)
 
 
 def test_chunks_of_nothing_are_refused() -> None:
     with pytest.raises(RuleError, match="use at least 1"):
-        aggregate(parse_rule("median()"), zeros(4, np.int32), [zeros(4)], [1], 0)
+        aggregate(parse_rule("median()"), zeros(4, np.int32), [zeros(4)], RoundFacts((1,)), 0)
 
 
 def test_the_protocol_does_not_load_numba() -> None:

@@ -46,6 +46,26 @@ def make_base(random: np.random.Generator, length: int) -> npt.NDArray[np.int32]
 
 
 def rule_names(updates: int) -> Sequence[str]:
-    """Rules that K updates suffice for: both ends of f, and one in between."""
-    trims = sorted({0, min(1, (updates - 1) // 2), (updates - 1) // 4, (updates - 1) // 2})
-    return ["fedavg()", "median()", *(f"trimmed_mean(f={f})" for f in trims)]
+    """Rules and pipelines that K updates suffice for: both ends of f, and some in between."""
+    most = (updates - 1) // 2
+    some = sorted({0, min(1, most), most // 2, most})
+    names = ["fedavg()", "median()", "norm_clipped_mean(norm=0)", "norm_clipped_mean(norm=3)"]
+    names += [f"geometric_median(steps={steps})" for steps in (1, 3)]
+    names += [f"centred_clipping(norm={norm}, steps={steps})" for norm, steps in ((0, 2), (1, 3), (40_000, 1))]
+    names += [f"{name}(f={f})" for name in ("trimmed_mean", "meamed", "krum", "multi_krum") for f in some]
+    names += [f"bulyan(f={f})" for f in sorted({0, 1, (updates - 3) // 4}) if f >= 0 and 4 * f + 3 <= updates]
+    names += [f"minimum_diameter(f={f})" for f in (0, 1, 2) if f <= most and updates <= 60]
+    names += [f"nnm(f={some[-1]}) | {rule}" for rule in ("median()", "krum(f=0)", "meamed(f=0)", "fedavg()")]
+    names += ["bucketing(s=2) | median()", "bucketing(s=3) | fedavg()", "bucketing(s=1) | geometric_median(steps=2)"]
+    names += ["clipping(norm=0) | median()", "clipping(norm=5) | norm_clipped_mean(norm=0)"]
+    names += [f"arc(f={most}) | nnm(f={most}) | bucketing(s=2) | geometric_median(steps=1)"]
+    names += [f"arc(f={min(1, most)}) | clipping(norm=9) | nnm(f={min(1, most)}) | trimmed_mean(f={most})"]
+    return names
+
+
+def make_wild_totals(random: np.random.Generator, updates: int) -> npt.NDArray[np.int64]:
+    """Totals int64[K(K+1)/2] that somebody might claim, and that no updates have."""
+    wildness = random.choice([1, 3, 1 << 20, 1 << 62])
+    totals = random.integers(-wildness, wildness, updates * (updates + 1) // 2, endpoint=True, dtype=np.int64)
+    totals[random.random(len(totals)) < 0.1] = random.choice([-(2**63), 2**63 - 1, 0])
+    return totals

@@ -7,16 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optfl.rules import Median, RuleError
+from optfl.rules import Median, RoundFacts, RuleError
 from support import oracle
+from support.rules import run_rule
 
 COLUMNS = st.lists(st.integers(-(2**15), 2**15 - 1), min_size=1, max_size=40)
 
 
 def compute(column: list[int]) -> int:
-    output = Median().output(np.array([column], dtype=np.int16).T, ())
-    assert output.dtype == np.int32
-    return int(output[0])
+    return run_rule(Median(), [[value] for value in column])[0]
 
 
 @given(COLUMNS)
@@ -52,17 +51,17 @@ def test_a_minority_cannot_leave_the_range_of_the_honest(honest: list[int], data
 
 def test_no_update_is_refused() -> None:
     with pytest.raises(RuleError, match=r"median\(\) of 0 updates; use 1 to"):
-        Median().output(np.zeros((0, 3), dtype=np.int16), ())
+        run_rule(Median(), np.zeros((0, 3)))
 
 
 def test_it_needs_one_update_no_totals_and_no_weights() -> None:
     rule = Median()
-    assert rule.minimum_updates == 1
-    assert rule.partial(np.zeros((2, 3), dtype=np.int16)) is None
-    assert rule.weights(None, [5, 7]) == ()
-    assert rule.operations(50, 2048) == 50 * 2048
+    assert (rule.minimum_updates, rule.needs_totals, rule.mixed_updates(50)) == (1, False, 0)
+    assert rule.weights(None, RoundFacts((5, 7))) == ()
+    with pytest.raises(RuleError, match="has none"):
+        rule.recipe((1,), RoundFacts((5, 7)))
 
 
 def test_weights_that_it_ignores_must_be_in_bounds_all_the_same() -> None:
     with pytest.raises(RuleError, match="weight 0"):
-        Median().weights(None, [0])
+        run_rule(Median(), [[1], [2]], [1, 0])

@@ -7,16 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optfl.rules import MAX_UPDATES, Median, RuleError, TrimmedMean
+from optfl.rules import MAX_UPDATES, Median, RoundFacts, RuleError, TrimmedMean
 from support import oracle
+from support.rules import run_rule
 
 COLUMNS = st.lists(st.integers(-(2**15), 2**15 - 1), min_size=1, max_size=40)
 
 
 def compute(column: list[int], f: int) -> int:
-    output = TrimmedMean(f).output(np.array([column], dtype=np.int16).T, ())
-    assert output.dtype == np.int32
-    return int(output[0])
+    return run_rule(TrimmedMean(f), [[value] for value in column])[0]
 
 
 @given(COLUMNS, st.data())
@@ -27,8 +26,7 @@ def test_trimmed_mean_is_the_oracle_s(column: list[int], data: st.DataObject) ->
 
 @given(COLUMNS)
 def test_trimming_all_but_the_middle_is_the_median(column: list[int]) -> None:
-    chunk = np.array([column], dtype=np.int16).T
-    assert compute(column, (len(column) - 1) // 2) == Median().output(chunk, ())[0]
+    assert [compute(column, (len(column) - 1) // 2)] == run_rule(Median(), [[value] for value in column])
 
 
 @pytest.mark.parametrize(
@@ -63,7 +61,7 @@ def test_f_outliers_cannot_leave_the_range_of_the_honest(honest: list[int], f: i
 @pytest.mark.parametrize(("updates", "f"), [(0, 0), (2, 1), (4, 2), (MAX_UPDATES + 1, 1)])
 def test_numbers_of_updates_out_of_bounds_are_refused(updates: int, f: int) -> None:
     with pytest.raises(RuleError, match=rf"of {updates} updates; use {2 * f + 1} to"):
-        TrimmedMean(f).output(np.zeros((updates, 1), dtype=np.int16), ())
+        run_rule(TrimmedMean(f), np.zeros((updates, 1)))
 
 
 @pytest.mark.parametrize("f", [-1, MAX_UPDATES // 2])
@@ -74,7 +72,5 @@ def test_f_that_no_number_of_updates_suffices_for_is_refused(f: int) -> None:
 
 def test_it_needs_2f_plus_1_updates_no_totals_and_no_weights() -> None:
     rule = TrimmedMean(3)
-    assert rule.minimum_updates == 7
-    assert rule.partial(np.zeros((7, 3), dtype=np.int16)) is None
-    assert rule.weights(None, [1] * 7) == ()
-    assert rule.operations(50, 2048) == 50 * 2048
+    assert (rule.minimum_updates, rule.needs_totals, rule.mixed_updates(50)) == (7, False, 0)
+    assert rule.weights(None, RoundFacts((1,) * 7)) == ()
