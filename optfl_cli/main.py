@@ -20,6 +20,7 @@ class Entry(NamedTuple):
 
 
 COMMANDS: dict[str, Entry] = {
+    "aggregate": Entry("optfl_cli.commands.aggregate", "Aggregate a round's files, bit for bit, without a net."),
     "aggregator": Entry("optfl_cli.commands.aggregator", "Take an aggregator's turns in a task."),
     "challenge": Entry("optfl_cli.commands.challenge", "Have the validators vote on an attempt."),
     "client": Entry("optfl_cli.commands.client", "Train on local data and commit updates."),

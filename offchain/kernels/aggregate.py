@@ -47,7 +47,9 @@ def compute_trace(updates: Sequence[Int16Array], threads: int | None = None) -> 
     builder = TraceBuilder(length, len(updates))
 
     def add(start: int, stop: int) -> None:
-        builder.add(addresses, start, stop, start // BLOCK_VALUES)
+        products = builder.make_products()
+        compiled.add_products(addresses, products, start, stop)
+        builder.add(products, start // BLOCK_VALUES)
 
     run_in_ranges(add, length, PART_VALUES, count_threads(threads))
     return builder.build()
@@ -69,6 +71,8 @@ def warm_up() -> None:
     for recipe in recipes:
         _carry_out(recipe, base, updates, threads=1)
     compute_trace(updates, threads=1)
+    nothing = np.empty(0, dtype=np.int64)
+    compiled.read_rows(nothing, nothing, 0, 0, 0, 0)
 
 
 def _carry_out(recipe: Recipe, base: Int32Array, updates: Sequence[Int16Array], threads: int) -> Int32Array:

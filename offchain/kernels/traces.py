@@ -24,11 +24,13 @@ class TraceBuilder:
         self._lock = threading.Lock()
         self._rows = np.zeros((count_rows(length), count_totals(updates)), dtype=np.int64)
 
-    def add(self, addresses: Int64Array, start: int, stop: int, row: int) -> None:
-        """Add values `start` to `stop` of the int16 vectors at `addresses`, which belong to row `row`."""
+    def make_products(self) -> Int64Array:
+        """Zeros for `compiled.add_products` to add to."""
         padded = self._updates + -self._updates % compiled.DOT_ROWS
-        products = np.zeros((padded, padded), dtype=np.int64)
-        compiled.add_products(addresses, products, start, stop)
+        return np.zeros((padded, padded), dtype=np.int64)
+
+    def add(self, products: Int64Array, row: int) -> None:
+        """Add inner products over coordinates that belong to row `row`."""
         totals = products[: self._updates, : self._updates][np.triu_indices(self._updates)]
         with self._lock:
             self._rows[row] += totals

@@ -1,0 +1,120 @@
+"""The aggregate of vectors that stay on disk, bit-identical to `optfl.aggregation.aggregate`.
+
+Two passes over the files, one where the rule needs no totals: first the trace, then the model, which is written as it
+is made. Twice as many threads take turns as there are cores to use: while some compute, the others read ahead. Each
+has buffers of its own, and nothing else grows with the number of values but the trace.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from offchain.kernels import compiled
+from offchain.kernels.files import VectorFile, VectorFileError, VectorFiles, create_vector_file
+from offchain.kernels.plans import Plan, plan_recipe
+from offchain.kernels.threads import count_threads, run_in_ranges
+from offchain.kernels.traces import PART_VALUES, TraceBuilder
+from optfl.aggregation import derive_weights
+from optfl.rules import RoundFacts, Rule, RuleError, Totals
+from optfl.rules.base import check_sample_weights, check_updates
+from optfl.traces import BLOCK_VALUES, get_totals
+
+BUFFER_BYTES = 8 << 20
+"""Of updates that a thread reads at a time; with more than 1000 of them, 4096 values of each."""
+MIN_PIECE_VALUES, MAX_PIECE_VALUES = 1 << 12, BLOCK_VALUES
+
+
+class StreamedAggregation(NamedTuple):
+    """What `optfl.aggregation.Aggregation` has beside the model."""
+
+    weights: tuple[int, ...]
+    trace: Totals | None
+
+
+def aggregate_files(
+    rule: Rule, base: Path, updates: Sequence[Path], facts: RoundFacts, model: Path, threads: int | None = None
+) -> StreamedAggregation:
+    """Write to `model` the new model int32[D] of the base int32[D] and K updates int16[D], each in a file.
+
+    `threads`: cores to use, by default all that this process may. RuleError when the inputs do not fit each other or
+    the rule, VectorFileError when a file is none of theirs or cannot be read or written.
+    """
+    check_updates(rule, len(updates))
+    if facts.updates != len(updates):
+        raise RuleError(f"{facts.updates} weights for {len(updates)} updates; give each update one")
+    check_sample_weights(facts.sample_weights)
+    with ExitStack() as stack:
+        base_file = stack.enter_context(VectorFile(base, "int32"))
+        files = [stack.enter_context(VectorFile(path, "int16")) for path in updates]
+        if wrong := next((file for file in files if file.length != base_file.length), None):
+            raise VectorFileError(f"{wrong.path}: {wrong.length} values where the base has {base_file.length}")
+        streams = _Streams(base_file, files, count_threads(threads))
+        trace = streams.compute_trace() if rule.needs_totals else None
+        weights = derive_weights(rule, None if trace is None else get_totals(trace, len(files)), facts)
+        streams.write_model(plan_recipe(rule.recipe(weights, facts), len(files)), model)
+    return StreamedAggregation(weights, trace)
+
+
+class _Streams:
+    def __init__(self, base: VectorFile, updates: Sequence[VectorFile], threads: int) -> None:
+        self._base, self._updates, self._threads = base, updates, threads
+        self._cores = threading.Semaphore(threads)
+        self._local = threading.local()
+
+    def compute_trace(self) -> Totals:
+        builder = TraceBuilder(self._base.length, len(self._updates))
+        files, piece = VectorFiles(self._updates), _choose_piece(len(self._updates))
+
+        def add(start: int, stop: int) -> None:
+            products = builder.make_products()
+            buffer = self._keep("updates", (len(files), piece), np.int16)
+            for piece_start in range(start, stop, piece):
+                width = min(piece, stop - piece_start)
+                files.read_into(buffer, piece_start, width)
+                with self._cores:
+                    compiled.add_products(_list_addresses(buffer), products, 0, width)
+            builder.add(products, start // BLOCK_VALUES)
+
+        run_in_ranges(add, self._base.length, max(piece, PART_VALUES), 2 * self._threads)
+        return builder.build()
+
+    def write_model(self, plan: Plan, path: Path) -> None:
+        files, piece = VectorFiles([self._updates[index] for index in plan.inputs]), _choose_piece(len(plan.inputs))
+        with create_vector_file(path, "int32", self._base.length) as writer:
+
+            def carry_out(start: int, stop: int) -> None:
+                width = stop - start
+                buffer = self._keep("updates", (len(files), piece), np.int16)
+                base, model = (self._keep(name, (piece,), np.int32) for name in ("base", "model"))
+                files.read_into(buffer, start, width)
+                self._base.read_into(base[:width], start)
+                with self._cores:
+                    plan.kernel(base.ctypes.data, _list_addresses(buffer), model, 0, width)
+                writer.write(model[:width], start)
+
+            run_in_ranges(carry_out, self._base.length, piece, 2 * self._threads)
+
+    def _keep(self, name: str, shape: tuple[int, ...], dtype: Any) -> npt.NDArray[Any]:
+        """This thread's buffer of that name. Kept: memory that is given back is cleared when it is had again."""
+        kept: npt.NDArray[Any] | None = getattr(self._local, name, None)
+        if kept is None or kept.shape != shape:
+            kept = np.empty(shape, dtype=dtype)
+            setattr(self._local, name, kept)
+        return kept
+
+
+def _choose_piece(updates: int) -> int:
+    """Coordinates to read at a time: a power of two, so that rows of a trace are whole pieces."""
+    largest = BUFFER_BYTES // (2 * updates)
+    return min(max(1 << largest.bit_length() - 1, MIN_PIECE_VALUES), MAX_PIECE_VALUES)
+
+
+def _list_addresses(buffer: npt.NDArray[np.int16]) -> npt.NDArray[np.int64]:
+    return buffer.ctypes.data + buffer.strides[0] * np.arange(len(buffer), dtype=np.int64)
