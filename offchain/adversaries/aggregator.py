@@ -159,8 +159,8 @@ class InventingAggregator(ByzantineAggregator):
     """Adds a client that is nobody, with an extreme update."""
 
     def lie(self, turn: Turn) -> Int32Vector:
-        values = np.full(turn.base.size, np.iinfo(np.int16).max, dtype=np.int16)
-        invented = ChunkedVector(tasks.update_shape(turn.parameters), values)
+        shape = tasks.update_shape(turn.parameters)
+        invented = ChunkedVector(shape, np.full(turn.base.size, np.iinfo(shape.dtype).max, dtype=shape.dtype))
         facts = replace(turn.facts, sample_weights=(*turn.facts.sample_weights, turn.parameters.max_weight))
         return self.aggregate_otherwise(turn._replace(updates=[*turn.updates, invented], facts=facts))
 
