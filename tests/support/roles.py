@@ -157,7 +157,9 @@ class World:
         return self.blobs.add(ChunkedVector(model_shape(self.parameters), values))
 
     def add_update(self, values: npt.NDArray[np.int16]) -> ChunkedVector:
-        return self.blobs.add(ChunkedVector(update_shape(self.parameters), values))
+        shape = update_shape(self.parameters)
+        limits = np.iinfo(shape.dtype)
+        return self.blobs.add(ChunkedVector(shape, np.clip(values, limits.min, limits.max).astype(shape.dtype)))
 
     @property
     def task(self) -> state_pb2.Task:
