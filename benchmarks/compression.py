@@ -1,8 +1,8 @@
 """What small updates cost in accuracy: the digits task, trained with updates of several sizes and ways of rounding.
 
-    python -m benchmarks.compression             a table, in ten minutes on one core
+    python -m benchmarks.compression             a table, in some minutes with --jobs 2
     python -m benchmarks.compression --json      one JSON object a line
-    python -m benchmarks.compression --quick     one seed, a few rounds: whether it works
+    python -m benchmarks.compression --quick     one seed, one round: whether it works
 
 A federation without ledger and network: the production trainer, quantiser and rules, and in place of the rules their
 float64 counterparts for updates that are floats. Every variant has the same data, first model, draws and seeds.
@@ -36,6 +36,7 @@ from offchain.learning.quantisation import (
     quantise_model,
     quantise_update,
 )
+from offchain.learning.trainer import Hyperparameters, TorchTrainer
 from optfl.aggregation import aggregate
 from optfl.rules import RoundFacts, parse_rule
 from optfl.tasks import expand_update
@@ -45,6 +46,12 @@ CLIENTS = 16
 CLIENTS_PER_ROUND = 8  # a client is drawn in every second round, so that its residual has waited for two on average
 RULES = ("fedavg()", "trimmed_mean(f=1)", "median()")
 DEFAULT_RULES = RULES[:2]
+TRAININGS = {
+    "usual": (Hyperparameters(), 12),
+    # Little is learned in a round, so that most values lie below half a step of the larger shifts.
+    "gentle": (Hyperparameters(steps=5, learning_rate=0.05), 40),
+}
+"""How clients train, and for how many rounds."""
 SHIFTS = (4, 6, 8)
 ROUNDINGS = ("nearest", "stochastic", "feedback")  # the last is stochastic with error feedback: what clients do
 LAST_ROUNDS = 3  # the final accuracy is the mean over these: one round's depends on which clients it drew
@@ -79,17 +86,19 @@ VARIANTS = (
 
 @dataclass(frozen=True)
 class Setting:
-    """One federation: everything but how updates are stored follows from it."""
+    """One federation: everything but how updates are stored follows from it. `rounds` 0: its training's."""
 
+    training: str
     rule: str
     seed: int
-    rounds: int
+    rounds: int = 0
 
 
 @dataclass(frozen=True)
 class Line:
     """One variant of one setting."""
 
+    training: str
     rule: str
     variant: str
     seed: int
@@ -129,13 +138,22 @@ class Storing:
 
 def run(setting: Setting, variant: Variant) -> Line:
     """Train a federation to its end."""
-    trainers = [digits.make_trainer(i, CLIENTS, setting.seed) for i in range(CLIENTS)]
+    hyperparameters, rounds = TRAININGS[setting.training]
+    trainers = [
+        TorchTrainer(
+            digits.build_cnn,
+            digits.load_client_data(client, CLIENTS, setting.seed),
+            digits.FRACTION_BITS,
+            hyperparameters,
+        )
+        for client in range(CLIENTS)
+    ]
     draw = np.random.default_rng(setting.seed)
     storing = Storing(variant)
     model = dequantise(digits.compute_initial_model(setting.seed), digits.FRACTION_BITS)
     accuracies: list[float] = []
     chosen_shift: int | None = None
-    for number in range(setting.rounds):
+    for number in range(setting.rounds or rounds):
         drawn = [int(client) for client in draw.choice(CLIENTS, CLIENTS_PER_ROUND, replace=False)]
         seeds = [int(seed) for seed in draw.integers(2**62, size=CLIENTS_PER_ROUND)]
         trained = [trainers[i].train_real(model, seed) for i, seed in zip(drawn, seeds, strict=True)]
@@ -152,6 +170,7 @@ def run(setting: Setting, variant: Variant) -> Line:
             model = _add_exactly(setting.rule, model, stored, weights, number)
         accuracies.append(trainers[0].evaluate(quantise_model(model, digits.FRACTION_BITS)))
     return Line(
+        training=setting.training,
         rule=setting.rule,
         variant=variant.name,
         seed=setting.seed,
@@ -201,15 +220,16 @@ def measure_all(settings: Sequence[Setting], variants: Sequence[Variant], jobs: 
 
 
 def build_table(lines: Sequence[Line]) -> Table:
-    """One row a rule and variant, over the seeds; the loss is against float64 of the same seed."""
-    table = Table("rule", "update", "bytes", "of float64", "accuracy, %", "against float64", "stored as 0")
-    grouped: dict[tuple[str, str], list[Line]] = {}
+    """One row a training, rule and variant, over the seeds; the loss is against float64 of the same seed."""
+    table = Table("training", "rule", "update", "bytes", "of float64", "accuracy, %", "against float64", "stored as 0")
+    grouped: dict[tuple[str, str, str], list[Line]] = {}
     for line in lines:
-        grouped.setdefault((line.rule, line.variant), []).append(line)
-    for (rule, variant), group in grouped.items():
-        reference = {line.seed: line.final_accuracy for line in grouped[rule, "float64"]}
+        grouped.setdefault((line.training, line.rule, line.variant), []).append(line)
+    for (training, rule, variant), group in grouped.items():
+        reference = {line.seed: line.final_accuracy for line in grouped[training, rule, "float64"]}
         zeros = [line.zeros for line in group if line.zeros is not None]
         table.add_row(
+            training,
             rule,
             variant,
             str(group[0].update_bytes),
@@ -229,16 +249,28 @@ def _format_mean(shares: Sequence[float], *, signed: bool = False) -> str:
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@click.option("--quick", is_flag=True, help="One seed, one rule, three rounds: whether it works.")
+@click.option("--quick", is_flag=True, help="One seed, one rule, one round: whether it works.")
 @click.option("--rule", "rules", multiple=True, type=click.Choice(RULES), help=f"[default: {', '.join(DEFAULT_RULES)}]")
+@click.option("--training", "trainings", multiple=True, type=click.Choice(list(TRAININGS)), help="[default: all]")
 @click.option("--seeds", default=3, show_default=True, type=click.IntRange(1, 1000))
-@click.option("--rounds", default=12, show_default=True, type=click.IntRange(LAST_ROUNDS, 1000))
+@click.option("--rounds", default=0, type=click.IntRange(0, 1000), help="[default: 12, gentle: 40]")
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(1, 256), help="Federations at a time.")
-def command(as_json: bool, quick: bool, rules: tuple[str, ...], seeds: int, rounds: int, jobs: int) -> None:
+def command(
+    as_json: bool,
+    quick: bool,
+    rules: tuple[str, ...],
+    trainings: tuple[str, ...],
+    seeds: int,
+    rounds: int,
+    jobs: int,
+) -> None:
     """Measure what small updates cost in accuracy, on the digits task."""
+    rules, trainings = rules or DEFAULT_RULES, trainings or tuple(TRAININGS)
     if quick:
-        rules, seeds, rounds = RULES[:1], 1, LAST_ROUNDS
-    settings = [Setting(rule, seed, rounds) for rule in rules or DEFAULT_RULES for seed in range(1, seeds + 1)]
+        rules, trainings, seeds, rounds = rules[:1], trainings[:1], 1, 1
+    settings = [
+        Setting(training, rule, seed, rounds) for training, rule, seed in product(trainings, rules, range(1, seeds + 1))
+    ]
     lines = measure_all(settings, VARIANTS, jobs)
     if as_json:
         for line in lines:

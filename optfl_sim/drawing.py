@@ -14,6 +14,7 @@ from optfl_sim.federation import Scenario
 RULES = ("median()", "trimmed_mean(f=1)", "fedavg()", "krum(f=1)", "multi_krum(f=2)", "nnm(f=1) | trimmed_mean(f=2)")
 FLOAT_RULE = "float(mean)"
 TURN_BLOCKS = 30  # for f replicas that keep a reader waiting, one after the other, before the others are asked
+SMALL_UPDATES = {"update_bits": 8, "update_shift": 6}  # the largest values of a `SyntheticTrainer` just fit
 TOLERANCES = {"vote_epsilon": 16, "vote_theta": 64}  # in units of the last place; float sums here differ by none
 
 
