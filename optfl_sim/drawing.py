@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +40,7 @@ def draw_scenario(seed: int, *, rounds: int = 12, mode: str | None = None, beyon
     while beyond and not find_broken_assumptions(parse_cast(adversaries, sizes), sizes, mode):
         adversaries = _draw_adversaries(draw, sizes, mode, rounds, beyond=True)
     rule = draw.choice((*RULES, FLOAT_RULE) if mode == "optimistic" else RULES)
-    return Scenario(
+    scenario = Scenario(
         seed=seed,
         aggregators=sizes.aggregators,
         clients=sizes.clients,
@@ -64,6 +65,10 @@ def draw_scenario(seed: int, *, rounds: int = 12, mode: str | None = None, beyon
         max_seconds_down=4.0,
         loss_rate=draw.choice((0.0, 0.01, 0.03)),
     )
+    # Drawn last: what a seed draws of all else is what it always was.
+    if draw.random() < 0.25:
+        return replace(scenario, parameters={**scenario.parameters, **SMALL_UPDATES})
+    return scenario
 
 
 def _draw_adversaries(draw: random.Random, sizes: Sizes, mode: str, rounds: int, *, beyond: bool) -> dict[str, str]:

@@ -15,7 +15,7 @@ from optfl.ballots import encode_ballot, strip_digest
 from optfl.certificates import Statement
 from optfl.keys import SigningKey
 from optfl.rules import RoundFacts, Rule, parse_rule
-from optfl.tasks import fill_defaults, model_shape, trace_shape, update_shape
+from optfl.tasks import expand_update, fill_defaults, model_shape, trace_shape, update_shape
 from optfl.vectors import ChunkedVector, Opening, Shape, compute_vector_id
 from optfl.wire import receipt_pb2, state_pb2, transaction_pb2
 
@@ -245,4 +245,5 @@ class World:
 
     def compute_aggregation(self) -> Aggregation:
         facts = RoundFacts(tuple(self.weights), self.make_round().beacon)
-        return compute(parse_rule(self.parameters.rule), self.base.values, [u.values for u in self.updates], facts)
+        updates = [expand_update(self.parameters, update.values) for update in self.updates]
+        return compute(parse_rule(self.parameters.rule), self.base.values, updates, facts)
