@@ -44,7 +44,7 @@ from optfl.wire import transaction_pb2
 
 CLIENTS = 16
 CLIENTS_PER_ROUND = 8  # a client is drawn in every second round, so that its residual has waited for two on average
-RULES = ("fedavg()", "trimmed_mean(f=1)", "median()")
+RULES = ("fedavg()", "median()", "trimmed_mean(f=1)")
 DEFAULT_RULES = RULES[:2]
 TRAININGS = {
     "usual": (Hyperparameters(), 12),

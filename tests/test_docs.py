@@ -48,7 +48,7 @@ CONFIGS: dict[str, type[Any]] = {
     "wine": ClientConfig,
 }
 PARTICIPANTS = ("aggregators", "clients", "replicas")
-ZERO_IS_USUAL = {"mode", "arithmetic", "rotation", "vote_epsilon", "vote_theta"}
+ZERO_IS_USUAL = {"mode", "arithmetic", "rotation", "vote_epsilon", "vote_theta", "update_bits", "update_shift"}
 
 
 class Block(NamedTuple):
