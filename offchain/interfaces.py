@@ -166,7 +166,10 @@ class Trainer(Protocol):
     """A model and the data of one client; plain torch underneath, or anything else that makes int16 updates."""
 
     def train(self, model: Int32Vector, seed: int) -> tuple[Int16Vector, int]:
-        """Train from `model` on local data; return the quantised update and its weight (number of examples)."""
+        """Train from `model` on local data; return the quantised update and its weight (number of examples).
+
+        Always int16: what a task stores as int8, the client's role rounds.
+        """
         ...
 
     def evaluate(self, model: Int32Vector) -> float:

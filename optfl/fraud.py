@@ -110,14 +110,15 @@ def _is_wrong_output(
     if len(proof.updates) != len(attempt.inputs):
         raise ProofError(f"{len(proof.updates)} updates are opened, but the attempt has {len(attempt.inputs)} inputs")
     update_shape, model_shape = tasks.update_shape(parameters), tasks.model_shape(parameters)
-    updates = [
+    opened = [
         _open(update_shape, given.update_root, proof.chunk, opening, f"update {i}")
         for i, (given, opening) in enumerate(zip(attempt.inputs, proof.updates, strict=True))
     ]
     base = _open(model_shape, attempt.base_root, proof.chunk, proof.base, "the base")
     claimed = _open(model_shape, attempt.model_root, proof.chunk, proof.claimed, "the claimed model")
+    updates = tasks.expand_update(parameters, np.stack(opened))
     facts, weights = tasks.get_facts(attempt), attempt.reduction.weights
-    expected = aggregate_chunk(parse_rule(attempt.rule), base, np.stack(updates), facts, weights)
+    expected = aggregate_chunk(parse_rule(attempt.rule), base, updates, facts, weights)
     return not np.array_equal(expected, claimed)
 
 
@@ -140,8 +141,9 @@ def _is_wrong_step(
     if proof.j != proof.k:
         root = attempt.inputs[proof.k].update_root
         second = _open_range(update_shape, root, chunks, proof.update_k, "the second update")
+    first, second = (tasks.expand_update(parameters, opened).astype(np.int64) for opened in (first, second))
     # Exact: 2^17 products of at most 2^30; in Python's integers, for the claimed entries may be any.
-    return after != before + int(np.dot(first.astype(np.int64), second.astype(np.int64)))
+    return after != before + int(np.dot(first, second))
 
 
 def _are_wrong_weights(

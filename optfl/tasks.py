@@ -5,6 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
 
 from optfl import certificates, traces
 from optfl.rules import RoundFacts, parse_rule
@@ -23,6 +27,7 @@ MODEL_BLOB = (1 << 32) - 1  # names an attempt's model where a number names one 
 TRACE_BLOB = (1 << 32) - 2  # and its trace
 MAX_RESTARTS = 3  # of a turn, after demanded blobs were found or struck: a lazy aggregator cannot buy time for ever
 MAX_LIVE_ROUNDS = 256  # of a task: rounds that are dropped cost nobody anything, but each is kept until it settles
+MAX_UPDATE_SHIFT = 8  # -128 · 2^8 is the least int16
 
 DISPUTE_DEFAULTS: dict[str, int] = {
     "min_safety_percent": 10,
@@ -63,7 +68,20 @@ def compute_signers_needed(aggregators: int) -> int:
 
 
 def update_shape(parameters: transaction_pb2.TaskParameters) -> Shape:
-    return Shape("int16", parameters.length, parameters.chunk_values)
+    """Of an update as it is stored, hashed and opened; rules see what `expand_update` makes of it."""
+    dtype: Literal["int8", "int16"] = "int8" if parameters.update_bits == 8 else "int16"
+    return Shape(dtype, parameters.length, parameters.chunk_values)
+
+
+def expand_update(parameters: transaction_pb2.TaskParameters, values: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
+    """An update, or a part of one, as rules see it: q · 2^update_shift of each stored value q, which always fits int16.
+
+    `values` has the dtype of `update_shape`; int16 ones come back as they are, not copied.
+    """
+    if values.dtype == np.int16:
+        return values
+    expanded: npt.NDArray[np.int16] = np.multiply(values, np.int16(1 << parameters.update_shift), dtype=np.int16)
+    return expanded
 
 
 def model_shape(parameters: transaction_pb2.TaskParameters) -> Shape:

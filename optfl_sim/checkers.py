@@ -218,7 +218,7 @@ class Checkers:
         found = [update for update in updates if update is not None]
         if base is None or len(found) < len(updates):
             return Judgement.UNREADABLE
-        values = [update.values for update in found]
+        values = [tasks.expand_update(parameters, update.values) for update in found]
         weights = [given.weight for given in attempt.inputs]
         if (name := tasks.parse_plugin(attempt.rule)) is not None:
             return self._measure(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ from optfl_sim.federation import Scenario
 RULES = ("median()", "trimmed_mean(f=1)", "fedavg()", "krum(f=1)", "multi_krum(f=2)", "nnm(f=1) | trimmed_mean(f=2)")
 FLOAT_RULE = "float(mean)"
 TURN_BLOCKS = 30  # for f replicas that keep a reader waiting, one after the other, before the others are asked
+SMALL_UPDATES = {"update_bits": 8, "update_shift": 6}  # the largest values of a `SyntheticTrainer` just fit
 TOLERANCES = {"vote_epsilon": 16, "vote_theta": 64}  # in units of the last place; float sums here differ by none
 
 
@@ -40,7 +42,7 @@ def draw_scenario(seed: int, *, rounds: int = 12, mode: str | None = None, beyon
     adversaries = _draw_adversaries(draw, sizes, mode, rounds, names, beyond=beyond)
     while beyond and not find_broken_assumptions(parse_cast(adversaries, sizes), sizes, mode):
         adversaries = _draw_adversaries(draw, sizes, mode, rounds, names, beyond=True)
-    return Scenario(
+    scenario = Scenario(
         seed=seed,
         aggregators=sizes.aggregators,
         clients=sizes.clients,
@@ -65,6 +67,10 @@ def draw_scenario(seed: int, *, rounds: int = 12, mode: str | None = None, beyon
         max_seconds_down=4.0,
         loss_rate=draw.choice((0.0, 0.01, 0.03)),
     )
+    # Drawn last: what a seed draws of all else is what it always was.
+    if draw.random() < 0.25:
+        return replace(scenario, parameters={**scenario.parameters, **SMALL_UPDATES})
+    return scenario
 
 
 def _list_adversaries(rule: str) -> list[str]:

@@ -48,7 +48,7 @@ CONFIGS: dict[str, type[Any]] = {
     "wine": ClientConfig,
 }
 PARTICIPANTS = ("aggregators", "clients", "replicas")
-ZERO_IS_USUAL = {"mode", "arithmetic", "rotation", "vote_epsilon", "vote_theta"}
+ZERO_IS_USUAL = {"mode", "arithmetic", "rotation", "vote_epsilon", "vote_theta", "update_bits", "update_shift"}
 
 
 class Block(NamedTuple):
@@ -188,7 +188,7 @@ def test_every_parameter_is_in_its_table() -> None:
 # What a task says of its arithmetic, its data and its participants; all else is about tokens or time.
 NEITHER_MONEY_NOR_TIME = {
     *("name", "rule", "length", "chunk_values", "fraction_bits", "min_updates", "max_weight"),
-    *("mode", "arithmetic", "rotation", "vote_epsilon", "vote_theta", *PARTICIPANTS),
+    *("update_bits", "update_shift", "mode", "arithmetic", "rotation", "vote_epsilon", "vote_theta", *PARTICIPANTS),
 }
 
 

@@ -52,6 +52,8 @@ _BOUNDS = {
     "min_round_blocks": (1, 1_000_000),
     "challenge_bond": (1, 1 << 48),
     "demand_bond": (1, 1 << 48),
+    "update_bits": (0, 16),
+    "update_shift": (0, tasks.MAX_UPDATE_SHIFT),
 }
 _MAX_PARTICIPANTS = {"aggregators": MAX_AGGREGATORS, "clients": MAX_PARTICIPANTS, "replicas": 64}
 
@@ -66,6 +68,12 @@ def validate(message: transaction_pb2.CreateTask) -> None:
             raise errors.InvalidTaskParameters(f"{field} is {getattr(parameters, field)}; use {low} to {high}")
     if parameters.chunk_values & (parameters.chunk_values - 1):
         raise errors.InvalidTaskParameters(f"chunk_values is {parameters.chunk_values}; use a power of two")
+    if parameters.update_bits not in (0, 8, 16):
+        raise errors.InvalidTaskParameters(f"update_bits is {parameters.update_bits}; use 8 or 16")
+    if parameters.update_shift and parameters.update_bits != 8:
+        raise errors.InvalidTaskParameters(
+            f"update_shift is {parameters.update_shift}, but only updates of 8 bits are shifted; use 0"
+        )
     for field, most in _MAX_PARTICIPANTS.items():
         _validate_participants(field, list(getattr(parameters, field)), most)
     listed = len(parameters.aggregators)

@@ -97,7 +97,7 @@ class ByzantineAggregator(Aggregator):
 
     def aggregate_otherwise(self, turn: Turn, *, rule: str = "") -> Int32Vector:
         """The model that the turn's base, updates and weights give, by another rule if one is named."""
-        values = [update.values for update in turn.updates]
+        values = [tasks.expand_update(turn.parameters, update.values) for update in turn.updates]
         if rule:
             return self._aggregate(parse_rule(rule), turn.base, values, turn.facts).model
         return self._computer.compute(turn.parameters, turn.base, values, turn.facts).model
@@ -159,8 +159,8 @@ class InventingAggregator(ByzantineAggregator):
     """Adds a client that is nobody, with an extreme update."""
 
     def lie(self, turn: Turn) -> Int32Vector:
-        values = np.full(turn.base.size, np.iinfo(np.int16).max, dtype=np.int16)
-        invented = ChunkedVector(tasks.update_shape(turn.parameters), values)
+        shape = tasks.update_shape(turn.parameters)
+        invented = ChunkedVector(shape, np.full(turn.base.size, np.iinfo(shape.dtype).max, dtype=shape.dtype))
         facts = replace(turn.facts, sample_weights=(*turn.facts.sample_weights, turn.parameters.max_weight))
         return self.aggregate_otherwise(turn._replace(updates=[*turn.updates, invented], facts=facts))
 
@@ -198,7 +198,8 @@ class MisreducingAggregator(ByzantineAggregator):
         if honest.trace is None:
             return honest
         trace, totals = self.misreduce(turn, honest.trace)
-        rule, updates = parse_rule(turn.parameters.rule), np.stack([update.values for update in turn.updates])
+        rule = parse_rule(turn.parameters.rule)
+        updates = tasks.expand_update(turn.parameters, np.stack([update.values for update in turn.updates]))
         weights = derive_weights(rule, totals, turn.facts)
         return Aggregation(aggregate_chunk(rule, turn.base, updates, turn.facts, weights), weights, trace)
 

@@ -19,6 +19,7 @@ from offchain.learning.trainer import Hyperparameters, TorchTrainer
 
 LENGTH = 9930  # parameters of build_cnn()
 FRACTION_BITS = 14  # updates reach ±2 in steps of 6e-5; the largest value seen in training is 0.5
+UPDATE_SHIFT = 6  # with updates of 8 bits: ±0.5 in steps of 1/256, see docs/experiments.md
 ALPHA = 0.3  # of the Dirichlet distribution; smaller is more skewed
 MINIMUM_EXAMPLES = 32  # of a client: two batches
 TEST_FRACTION = 0.2

@@ -15,7 +15,7 @@ from torch.nn import functional
 from offchain.interfaces import Int16Vector, Int32Vector, Trainer
 from offchain.learning.data import ClientData, DataError
 from offchain.learning.modules import FlatModule
-from offchain.learning.quantisation import ErrorFeedback, dequantise, quantise_model, quantise_update
+from offchain.learning.quantisation import ErrorFeedback, FloatVector, dequantise, quantise_model, quantise_update
 
 EVALUATION_BATCH = 1024
 
@@ -89,12 +89,23 @@ class TorchTrainer(Trainer):
 
         Raises ModuleError if the model's length differs from the module's, QuantisationError if training diverges.
         """
-        parameters, examples = self._hyperparameters, len(self._labels)
         random = np.random.default_rng(seed)
+        difference = self._train(dequantise(model, self._fraction_bits), random)
+        rounding = _draw_seed(random) if self._hyperparameters.stochastic_rounding else None
+        if self._feedback is not None:
+            return self._feedback.quantise(difference, rounding), len(self._labels)
+        return quantise_update(difference, self._fraction_bits, rounding), len(self._labels)
+
+    def train_real(self, model: FloatVector, seed: int) -> tuple[FloatVector, int]:
+        """`train` before anything is quantised, from a real-valued model [D]; never touches the error feedback."""
+        return self._train(model, np.random.default_rng(seed)), len(self._labels)
+
+    def _train(self, model: FloatVector, random: np.random.Generator) -> FloatVector:
+        parameters, examples = self._hyperparameters, len(self._labels)
         drawn = parameters.steps * parameters.batch_size
         order = np.concatenate([random.permutation(examples) for _ in range(-(-drawn // examples))])[:drawn]
         with _seeded(_draw_seed(random)):
-            self._flat.unflatten(dequantise(model, self._fraction_bits))
+            self._flat.unflatten(model)
             base = self._flat.flatten()
             self._flat.module.train()
             velocity = torch.zeros_like(self._flat.values)
@@ -105,11 +116,8 @@ class TorchTrainer(Trainer):
                 self._flat.gradients.mul_((parameters.max_gradient_norm / self._flat.gradients.norm()).clamp(max=1.0))
                 velocity.mul_(parameters.momentum).add_(self._flat.gradients)
                 self._flat.values.sub_(velocity, alpha=parameters.learning_rate)
-            difference = self._flat.flatten().astype(np.float64) - base
-        rounding = _draw_seed(random) if parameters.stochastic_rounding else None
-        if self._feedback is not None:
-            return self._feedback.quantise(difference, rounding), examples
-        return quantise_update(difference, self._fraction_bits, rounding), examples
+            difference: FloatVector = self._flat.flatten().astype(np.float64) - base
+        return difference
 
     def evaluate(self, model: Int32Vector) -> float:
         """Return the accuracy of `model` on the test examples, in 0..1; raises ModuleError."""

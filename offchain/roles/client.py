@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from offchain.interfaces import Blobs, Ledger, Trainer
+import logging
+from typing import Any
+
+import numpy.typing as npt
+
+from offchain.interfaces import Blobs, Int32Vector, Ledger, Trainer
+from offchain.learning.quantisation import UpdateNarrower, choose_update_shift
 from offchain.roles.computing import Compute, in_thread
 from offchain.roles.keeping import KeptVectors, work_on_task
 from offchain.roles.views import compute_seed, fetch_model, get_commitments, get_head, store, submit
 from optfl import tasks
 from optfl.vectors import ChunkedVector
 from optfl.wire import state_pb2, transaction_pb2
+
+log = logging.getLogger(__name__)
+
+_CLIPPED_SHARE = 0.01  # of an update's values: more say that the task's update_shift is too small
 
 
 async def run_client(
@@ -20,7 +30,10 @@ async def run_client(
 
 
 class Client:
-    """One client's work in a round. Keeps the round's update, so that a lost reply does not cost a second training."""
+    """One client's work in a round. Keeps the round's update, so that a lost reply does not cost a second training.
+
+    Also what rounding to int8 took from the last one, for the next; a restart loses that, less than a step of a value.
+    """
 
     def __init__(self, ledger: Ledger, blobs: Blobs, trainer: Trainer, compute: Compute = in_thread) -> None:
         self.kept = KeptVectors(blobs)
@@ -29,6 +42,7 @@ class Client:
         self._trainer = trainer
         self._compute = compute
         self._trained: tuple[tuple[int, int], ChunkedVector, int] | None = None
+        self._narrower: UpdateNarrower | None = None
 
     async def act(self, view: state_pb2.TaskView) -> None:
         """Contribute to the round that waits for this client, if there is one. Raises what `contribute` does."""
@@ -68,7 +82,26 @@ class Client:
         if self._trained is None or self._trained[0] != lineage:
             base = await fetch_model(self._blobs, task, current.base_root)
             seed = compute_seed(self._ledger.address, task.task_id, *lineage)
-            values, examples = await self._compute(self._trainer.train, base.values, seed)
+            values, examples = await self._compute(self._train_from, task.parameters, base.values, seed)
             update = ChunkedVector(tasks.update_shape(task.parameters), values)
             self._trained = (lineage, update, min(max(examples, 1), task.parameters.max_weight))
         return self._trained[1], self._trained[2]
+
+    def _train_from(
+        self, parameters: transaction_pb2.TaskParameters, base: Int32Vector, seed: int
+    ) -> tuple[npt.NDArray[Any], int]:
+        """The update as the task stores it, and its number of examples. Trainers always make int16."""
+        update, examples = self._trainer.train(base, seed)
+        if tasks.update_shape(parameters).dtype == "int16":
+            return update, examples
+        if self._narrower is None:
+            self._narrower = UpdateNarrower(parameters.update_shift)
+        if (fitting := choose_update_shift(update, _CLIPPED_SHARE)) > parameters.update_shift:
+            log.warning(
+                "int8 clips more than %d %% of the update's values; an update_shift of %d in place of %d would fit it",
+                100 * _CLIPPED_SHARE,
+                fitting,
+                parameters.update_shift,
+            )
+        # Not the trainer's own seed: what rounding draws must not follow what training drew.
+        return self._narrower.narrow(update, compute_seed(b"rounding", seed)), examples

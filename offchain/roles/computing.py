@@ -66,10 +66,14 @@ class ModelComputer:
         self,
         parameters: transaction_pb2.TaskParameters,
         base: Int32Vector,
-        updates: Sequence[Int16Vector],
+        updates: Sequence[npt.NDArray[Any]],
         facts: RoundFacts,
     ) -> Aggregation:
-        """G_r = saturate32(G_{r-1} + rule(updates)), and how the rule decided. Raises CannotCompute."""
+        """G_r = saturate32(G_{r-1} + rule(updates)), and how the rule decided; `updates` as the task stores them.
+
+        Raises CannotCompute.
+        """
+        updates = [tasks.expand_update(parameters, update) for update in updates]
         if not is_float(parameters):
             return self._aggregate(parse_rule(parameters.rule), base, updates, facts)
         aggregate, fraction_bits = self._find_float(parameters), parameters.fraction_bits

@@ -358,7 +358,8 @@ class Validator:
             verify_opening(shape, root, chunk, opening) for (shape, root), opening in zip(wanted, openings, strict=True)
         )
         rule, weights = parse_rule(attempt.rule), attempt.reduction.weights
-        own = await self._compute(aggregate_chunk, rule, base, np.stack(updates), tasks.get_facts(attempt), weights)
+        stacked = tasks.expand_update(parameters, np.stack(updates))
+        own = await self._compute(aggregate_chunk, rule, base, stacked, tasks.get_facts(attempt), weights)
         if np.array_equal(own, claimed):
             return None
         return encode_output_proof(chunk, openings[2:], openings[0], openings[1])

@@ -193,7 +193,7 @@ class RegisterBeacon(_message.Message):
     def __init__(self, anchor: _Optional[bytes] = ...) -> None: ...
 
 class TaskParameters(_message.Message):
-    __slots__ = ("name", "rule", "length", "chunk_values", "fraction_bits", "rounds", "clients_per_round", "min_updates", "max_weight", "training_blocks", "aggregation_blocks", "min_window_blocks", "window_factor_percent", "max_attempts", "pause_blocks", "bandwidth_bytes_per_second", "aggregator_reward", "client_reward", "validator_reward", "replica_reward", "aggregators", "clients", "replicas", "mode", "arithmetic", "rotation", "vote_epsilon", "vote_theta", "vote_commit_blocks", "vote_reveal_blocks", "demand_blocks", "min_safety_percent", "min_round_blocks", "challenge_bond", "demand_bond")
+    __slots__ = ("name", "rule", "length", "chunk_values", "fraction_bits", "rounds", "clients_per_round", "min_updates", "max_weight", "training_blocks", "aggregation_blocks", "min_window_blocks", "window_factor_percent", "max_attempts", "pause_blocks", "bandwidth_bytes_per_second", "aggregator_reward", "client_reward", "validator_reward", "replica_reward", "aggregators", "clients", "replicas", "mode", "arithmetic", "rotation", "vote_epsilon", "vote_theta", "vote_commit_blocks", "vote_reveal_blocks", "demand_blocks", "min_safety_percent", "min_round_blocks", "challenge_bond", "demand_bond", "update_bits", "update_shift")
     NAME_FIELD_NUMBER: _ClassVar[int]
     RULE_FIELD_NUMBER: _ClassVar[int]
     LENGTH_FIELD_NUMBER: _ClassVar[int]
@@ -229,6 +229,8 @@ class TaskParameters(_message.Message):
     MIN_ROUND_BLOCKS_FIELD_NUMBER: _ClassVar[int]
     CHALLENGE_BOND_FIELD_NUMBER: _ClassVar[int]
     DEMAND_BOND_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_BITS_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_SHIFT_FIELD_NUMBER: _ClassVar[int]
     name: str
     rule: str
     length: int
@@ -264,7 +266,9 @@ class TaskParameters(_message.Message):
     min_round_blocks: int
     challenge_bond: int
     demand_bond: int
-    def __init__(self, name: _Optional[str] = ..., rule: _Optional[str] = ..., length: _Optional[int] = ..., chunk_values: _Optional[int] = ..., fraction_bits: _Optional[int] = ..., rounds: _Optional[int] = ..., clients_per_round: _Optional[int] = ..., min_updates: _Optional[int] = ..., max_weight: _Optional[int] = ..., training_blocks: _Optional[int] = ..., aggregation_blocks: _Optional[int] = ..., min_window_blocks: _Optional[int] = ..., window_factor_percent: _Optional[int] = ..., max_attempts: _Optional[int] = ..., pause_blocks: _Optional[int] = ..., bandwidth_bytes_per_second: _Optional[int] = ..., aggregator_reward: _Optional[int] = ..., client_reward: _Optional[int] = ..., validator_reward: _Optional[int] = ..., replica_reward: _Optional[int] = ..., aggregators: _Optional[_Iterable[bytes]] = ..., clients: _Optional[_Iterable[bytes]] = ..., replicas: _Optional[_Iterable[bytes]] = ..., mode: _Optional[_Union[Mode, str]] = ..., arithmetic: _Optional[_Union[Arithmetic, str]] = ..., rotation: _Optional[_Union[Rotation, str]] = ..., vote_epsilon: _Optional[int] = ..., vote_theta: _Optional[int] = ..., vote_commit_blocks: _Optional[int] = ..., vote_reveal_blocks: _Optional[int] = ..., demand_blocks: _Optional[int] = ..., min_safety_percent: _Optional[int] = ..., min_round_blocks: _Optional[int] = ..., challenge_bond: _Optional[int] = ..., demand_bond: _Optional[int] = ...) -> None: ...
+    update_bits: int
+    update_shift: int
+    def __init__(self, name: _Optional[str] = ..., rule: _Optional[str] = ..., length: _Optional[int] = ..., chunk_values: _Optional[int] = ..., fraction_bits: _Optional[int] = ..., rounds: _Optional[int] = ..., clients_per_round: _Optional[int] = ..., min_updates: _Optional[int] = ..., max_weight: _Optional[int] = ..., training_blocks: _Optional[int] = ..., aggregation_blocks: _Optional[int] = ..., min_window_blocks: _Optional[int] = ..., window_factor_percent: _Optional[int] = ..., max_attempts: _Optional[int] = ..., pause_blocks: _Optional[int] = ..., bandwidth_bytes_per_second: _Optional[int] = ..., aggregator_reward: _Optional[int] = ..., client_reward: _Optional[int] = ..., validator_reward: _Optional[int] = ..., replica_reward: _Optional[int] = ..., aggregators: _Optional[_Iterable[bytes]] = ..., clients: _Optional[_Iterable[bytes]] = ..., replicas: _Optional[_Iterable[bytes]] = ..., mode: _Optional[_Union[Mode, str]] = ..., arithmetic: _Optional[_Union[Arithmetic, str]] = ..., rotation: _Optional[_Union[Rotation, str]] = ..., vote_epsilon: _Optional[int] = ..., vote_theta: _Optional[int] = ..., vote_commit_blocks: _Optional[int] = ..., vote_reveal_blocks: _Optional[int] = ..., demand_blocks: _Optional[int] = ..., min_safety_percent: _Optional[int] = ..., min_round_blocks: _Optional[int] = ..., challenge_bond: _Optional[int] = ..., demand_bond: _Optional[int] = ..., update_bits: _Optional[int] = ..., update_shift: _Optional[int] = ...) -> None: ...
 
 class CreateTask(_message.Message):
     __slots__ = ("parameters", "initial_model_root")

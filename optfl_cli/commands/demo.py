@@ -28,6 +28,7 @@ from optfl_cli.options import PATH
 @click.option("--rounds", default=12, show_default=True, help="Rounds of training.")
 @click.option("--clients", default=8, show_default=True, help="Clients, each a process with its own part of the data.")
 @click.option("--rule", default="trimmed_mean(f=1)", show_default=True, help="median(), trimmed_mean(f=…) or fedavg().")
+@click.option("--update-bits", type=click.Choice(["8", "16"]), default="16", show_default=True, help="Of each value.")
 @click.option("--fraud", type=click.Choice(["poison", "coordinate"]), default="poison", show_default=True, help="How.")
 @click.option("--honest", is_flag=True, help="Nobody lies.")
 @click.option("--seed", default=1, show_default=True, help="Draws the culprit, its turn, the data and the first model.")
@@ -38,6 +39,7 @@ def command(
     rounds: int,
     clients: int,
     rule: str,
+    update_bits: str,
     fraud: str,
     honest: bool,
     seed: int,
@@ -50,7 +52,7 @@ def command(
     Four CometBFT validators with their ledgers, four storage replicas, three aggregators of which one turns Byzantine,
     a validator beside each node, clients that train on handwritten digits, and a requester who pays.
     """
-    plan = draw_plan(seed, rounds, clients, rule, None if honest else fraud)
+    plan = draw_plan(seed, rounds, clients, rule, None if honest else fraud, int(update_bits))
     if missing := [name for name in ("torch", "sklearn") if find_spec(name) is None]:
         raise UserError(f"the demo's clients need {' and '.join(missing)}; pip install 'optimistic-fl[learning]'")
     if not report.absolute().parent.is_dir() or report.is_dir():

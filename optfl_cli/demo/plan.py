@@ -23,6 +23,7 @@ class Plan:
     rule: str
     fraud: str | None
     fraud_round: int
+    update_bits: int = 16
 
     @property
     def culprit(self) -> int | None:
@@ -35,7 +36,7 @@ class Plan:
         return max(parse_rule(self.rule).minimum_updates, self.clients - self.clients // 4)
 
 
-def draw_plan(seed: int, rounds: int, clients: int, rule: str, fraud: str | None) -> Plan:
+def draw_plan(seed: int, rounds: int, clients: int, rule: str, fraud: str | None, update_bits: int = 16) -> Plan:
     """Draw the Byzantine aggregator and its turn; raises UserError for sizes that make no federation."""
     if not 1 <= rounds <= 1000:
         raise UserError(f"--rounds is {rounds}; use 1 to 1000")
@@ -50,4 +51,4 @@ def draw_plan(seed: int, rounds: int, clients: int, rule: str, fraud: str | None
     # Late enough to have a model worth destroying, early enough to see it recover.
     first, last = min(3, rounds), max(min(3, rounds), rounds - 4)
     fraud_round = random.Random(seed).randint(first, last) if fraud else 0
-    return Plan(seed, rounds, clients, rule, fraud, fraud_round)
+    return Plan(seed, rounds, clients, rule, fraud, fraud_round, update_bits)

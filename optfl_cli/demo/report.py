@@ -285,7 +285,8 @@ def _build_words() -> Markup:
 def _build_facts(outcome: Mapping[str, Any], plan: Plan) -> Markup:
     fraud = f"--fraud {plan.fraud}" if plan.fraud else "--honest"
     command = (
-        f"optfl demo --rounds {plan.rounds} --clients {plan.clients} --rule '{plan.rule}' --seed {plan.seed} {fraud}"
+        f"optfl demo --rounds {plan.rounds} --clients {plan.clients} --rule '{plan.rule}'"
+        f" --update-bits {plan.update_bits} --seed {plan.seed} {fraud}"
     )
     return tag(
         "section",

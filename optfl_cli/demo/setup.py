@@ -20,7 +20,9 @@ from optfl_cli.toml_files import format_dataclass
 BALANCE = 1_000_000_000
 STAKES = {"aggregator": 20_000_000, "replica": 2_000_000, "client": 200_000}
 CHUNK_VALUES = 512
-FRACTION_BITS = 14  # those of the digits task, written again: to import its module would load torch
+# Those of the digits task, written again: to import its module would load torch.
+FRACTION_BITS = 14
+UPDATE_SHIFT = 6
 
 # Blocks, of about 0.3 s on an idle machine. A client on two busy cores may take a while for an epoch; a window gives
 # every validator the time to fetch and re-execute several times over.
@@ -124,6 +126,7 @@ def _parameters(plan: Plan) -> dict[str, Any]:
         "rounds": plan.rounds,
         "clients_per_round": plan.clients,
         "min_updates": plan.min_updates,
+        **({"update_bits": 8, "update_shift": UPDATE_SHIFT} if plan.update_bits == 8 else {}),
         **PARAMETERS,
         "aggregators": keys("aggregator", AGGREGATORS),
         "clients": keys("client", plan.clients),

@@ -67,7 +67,7 @@ class Case:
         )
         self.attempt.reduction.trace_root = self.trace.root
         self.attempt.reduction.weights[:] = weights
-        stacked = np.stack([update.values for update in self.updates])
+        stacked = tasks.expand_update(self.parameters, np.stack([update.values for update in self.updates]))
         model = aggregate_chunk(self.rule, self.base.values, stacked, self.facts, weights)
         self.claimed = ChunkedVector(self.base.shape, model)
         self.attempt.model_root = self.claimed.root
@@ -102,18 +102,29 @@ class Case:
 
 
 def make_case(
-    rule: str = "median()", length: int = 100, chunk_values: int = 32, clients: int = 5, seed: int = 0
+    rule: str = "median()",
+    length: int = 100,
+    chunk_values: int = 32,
+    clients: int = 5,
+    seed: int = 0,
+    shift: int | None = None,
 ) -> Case:
+    """With a `shift`, of a task whose updates have 8 bits."""
     random = np.random.default_rng(seed)
     parameters = transaction_pb2.TaskParameters(length=length, chunk_values=chunk_values, rule=rule)
+    if shift is not None:
+        parameters.update_bits, parameters.update_shift = 8, shift
+    shape = tasks.update_shape(parameters)
+    limits = np.iinfo(shape.dtype)
     updates = [
-        ChunkedVector(tasks.update_shape(parameters), random.integers(-(2**15), 2**15, length, dtype=np.int16))
+        ChunkedVector(shape, random.integers(limits.min, limits.max + 1, length, dtype=shape.dtype))
         for _ in range(clients)
     ]
     base = ChunkedVector(tasks.model_shape(parameters), random.integers(INT32.min, INT32.max, length, dtype=np.int32))
     weights = tuple(int(weight) for weight in random.integers(1, 1000, clients))
     facts = RoundFacts(weights, bytes([seed % 256] * 32))
-    made = aggregate(parse_rule(rule), base.values, [u.values for u in updates], facts, chunk_values)
+    values = [tasks.expand_update(parameters, update.values) for update in updates]
+    made = aggregate(parse_rule(rule), base.values, values, facts, chunk_values)
     claimed = ChunkedVector(tasks.model_shape(parameters), made.model)
     attempt = state_pb2.Attempt(
         base_root=base.root,
@@ -470,4 +481,41 @@ def test_totals_that_do_not_open_the_trace_show_nothing(damage: str) -> None:
         case "none":
             case.attempt.ClearField("reduction")
     with pytest.raises(ProofError):
+        case.is_fraud(proof)
+
+
+# Updates of 8 bits, with and without totals: proofs open int8, and judge what it stands for.
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(RULES + TOTALS_RULES), st.integers(0, tasks.MAX_UPDATE_SHIFT), st.data())
+@pytest.mark.usefixtures("small_blocks")
+def test_small_updates_convict_who_lies_and_nobody_else(rule: str, shift: int, data: st.DataObject) -> None:
+    case = make_case(rule, 150, 32, CLIENTS, data.draw(st.integers(0, 99)), shift)
+    honest = [case.prove(chunk) for chunk in range(5)]
+    assert {len(opening.data) for opening in honest[0].updates} == {32}
+    if case.trace is not None:
+        assert not case.is_fraud(case.decision())
+        assert not any(case.is_fraud(proof) for proof in case.all_steps())
+    assert not any(case.is_fraud(proof) for proof in honest)
+    coordinate = data.draw(st.integers(0, 149))
+    case.claim(coordinate, 1 if case.claimed.values[coordinate] < INT32.max else -1)
+    assert [case.is_fraud(case.prove(chunk)) for chunk in range(5)] == [chunk == coordinate // 32 for chunk in range(5)]
+
+
+@pytest.mark.parametrize("rule", ["median()", "krum(f=1)"])
+@pytest.mark.usefixtures("small_blocks")
+def test_the_shift_of_the_task_counts(rule: str) -> None:
+    """Another shift than the task's makes another model, and another trace: both are provable."""
+    case = make_case(rule, 150, 32, CLIENTS, shift=4)
+    case.parameters.update_shift = 5
+    assert any(case.is_fraud(case.prove(chunk)) for chunk in range(5))
+    assert case.trace is None or all(case.is_fraud(proof) for proof in case.all_steps() if proof.j == proof.k)
+
+
+def test_an_opening_of_the_other_size_is_malformed() -> None:
+    case = make_case(shift=4)
+    proof = case.prove(0)
+    proof.updates[0].data = bytes(64)
+    with pytest.raises(ProofError, match="update 0"):
         case.is_fraud(proof)

@@ -33,6 +33,27 @@ def test_shapes_come_from_the_task() -> None:
     assert (model.dtype, model.length, model.chunk_values, model.size_bytes) == ("int32", 100, 32, 400)
 
 
+@pytest.mark.parametrize(("bits", "dtype", "size_bytes"), [(0, "int16", 200), (16, "int16", 200), (8, "int8", 100)])
+def test_A3_the_size_of_an_updates_values_comes_from_the_task(bits: int, dtype: str, size_bytes: int) -> None:
+    update, model = tasks.update_shape(parameters(update_bits=bits)), tasks.model_shape(parameters(update_bits=bits))
+    assert (update.dtype, update.chunks, update.size_bytes) == (dtype, 4, size_bytes)
+    assert model.dtype == "int32"
+
+
+@pytest.mark.parametrize("shift", range(tasks.MAX_UPDATE_SHIFT + 1))
+def test_every_int8_has_an_int16(shift: int) -> None:
+    """Each byte string is a valid update: no shift that a task may have takes a value out of int16."""
+    stored = np.arange(-128, 128, dtype=np.int8)
+    expanded = tasks.expand_update(parameters(update_bits=8, update_shift=shift), stored)
+    assert expanded.dtype == np.int16
+    assert expanded.tolist() == [value * 2**shift for value in range(-128, 128)]
+
+
+def test_int16_updates_are_what_rules_see() -> None:
+    values = np.array([-(2**15), 0, 2**15 - 1], dtype=np.int16)
+    assert tasks.expand_update(parameters(), values) is values
+
+
 def test_replica_quorum_is_that_of_the_listed_replicas() -> None:
     assert tasks.replica_quorum(parameters(replicas=[bytes([i]) for i in range(7)])) == quorum_of(7) == 5
 
@@ -72,6 +93,16 @@ def test_window_without_a_factor_is_the_least_one() -> None:
 def test_L1_least_window_covers_fetching_and_re_executing(bandwidth: int, block_time_ms: int, blocks: int) -> None:
     given_ = parameters(clients_per_round=5, bandwidth_bytes_per_second=bandwidth)
     assert tasks.compute_min_window_blocks(given_, block_time_ms) == blocks
+
+
+def test_L1_least_window_follows_from_what_is_fetched() -> None:
+    """Of int8, 5 updates are 500 bytes, and 2 models still 800."""
+    assert (
+        tasks.compute_min_window_blocks(
+            parameters(clients_per_round=5, update_bits=8, bandwidth_bytes_per_second=1300), 1000
+        )
+        == 4
+    )
 
 
 @given(
@@ -182,11 +213,16 @@ def test_inputs_hash_binds_every_input_and_their_order() -> None:
 
 
 @settings(max_examples=40)
-@given(st.integers(1, 700), st.sampled_from([16, 32, 128, 1024]), st.integers(1, 40), st.data())
-def test_F2_no_proof_is_larger_than_computed(length: int, chunk_values: int, clients: int, data: st.DataObject) -> None:
+@given(
+    st.integers(1, 700), st.sampled_from([16, 32, 128, 1024]), st.integers(1, 40), st.sampled_from([8, 16]), st.data()
+)
+def test_F2_no_proof_is_larger_than_computed(
+    length: int, chunk_values: int, clients: int, bits: int, data: st.DataObject
+) -> None:
     """A real proof, signed, with every number as large as its field holds."""
-    given_ = parameters(length=length, chunk_values=chunk_values, clients_per_round=clients)
-    update = ChunkedVector(tasks.update_shape(given_), np.full(length, 7, np.int16))
+    given_ = parameters(length=length, chunk_values=chunk_values, clients_per_round=clients, update_bits=bits)
+    shape = tasks.update_shape(given_)
+    update = ChunkedVector(shape, np.full(length, 7, shape.dtype))
     model = ChunkedVector(tasks.model_shape(given_), np.full(length, 7, np.int32))
     chunk = data.draw(st.integers(0, update.shape.chunks - 1))
     proof = transaction_pb2.SubmitFraudProof(

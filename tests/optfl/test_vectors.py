@@ -23,8 +23,8 @@ from optfl.vectors import (
 )
 from support import oracle
 
-LIMITS = {"int16": (-(2**15), 2**15 - 1), "int32": (-(2**31), 2**31 - 1)}
-DTYPES: list[Literal["int16", "int32"]] = ["int16", "int32"]
+LIMITS = {"int8": (-(2**7), 2**7 - 1), "int16": (-(2**15), 2**15 - 1), "int32": (-(2**31), 2**31 - 1)}
+DTYPES: list[Literal["int8", "int16", "int32"]] = ["int8", "int16", "int32"]
 
 
 @st.composite

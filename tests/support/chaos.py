@@ -488,7 +488,7 @@ def _recompute(chaos: Chaos, task: TaskHarness, attempt: state_pb2.Attempt) -> C
     made = aggregate(
         task.rule,
         chaos.by_root[attempt.base_root].values,
-        [task.updates[given.update_root].values for given in attempt.inputs],
+        [tasks.expand_update(task.parameters, task.updates[given.update_root].values) for given in attempt.inputs],
         tasks.get_facts(attempt),
         task.parameters.chunk_values,
     )

@@ -418,7 +418,8 @@ class TaskHarness:
         """The update of a client in a round: random, the same in every run."""
         seed = int.from_bytes(hashlib.sha256(client.address + number.to_bytes(4, "big")).digest()[:8], "big")
         values = np.random.default_rng(seed).integers(-500, 500, self.parameters.length, dtype=np.int16)
-        return ChunkedVector(tasks.update_shape(self.parameters), values)
+        shape = tasks.update_shape(self.parameters)
+        return ChunkedVector(shape, values.astype(shape.dtype))
 
     def commit_update(self, client: SigningKey, number: int, **overrides: Any) -> transaction_pb2.CommitUpdate:
         vector = self.update(client, number)
@@ -464,7 +465,10 @@ class TaskHarness:
         return aggregate(
             self.rule,
             self.models[current.parent_attempt].values,
-            [self.updates[c.update_root].values for c in get_commitments(self.ledger.state, current)],
+            [
+                tasks.expand_update(self.parameters, self.updates[c.update_root].values)
+                for c in get_commitments(self.ledger.state, current)
+            ],
             self.facts(number),
             self.parameters.chunk_values,
         )

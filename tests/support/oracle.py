@@ -54,7 +54,7 @@ def compute_simple_map_root(items: Mapping[bytes, bytes]) -> bytes:
 
 
 def encode_values(dtype: str, values: Sequence[int]) -> bytes:
-    size = {"int16": 2, "int32": 4}[dtype]
+    size = {"int8": 1, "int16": 2, "int32": 4}[dtype]
     return b"".join(value.to_bytes(size, "little", signed=True) for value in values)
 
 
@@ -67,7 +67,7 @@ def compute_vector_root(dtype: str, values: Sequence[int], chunk_values: int) ->
 
 
 def compute_vector_id(dtype: str, values: Sequence[int], chunk_values: int) -> bytes:
-    shape = {"int16": b"\x01", "int32": b"\x02"}[dtype]
+    shape = {"int8": b"\x04", "int16": b"\x01", "int32": b"\x02"}[dtype]
     shape += len(values).to_bytes(8, "big") + chunk_values.to_bytes(4, "big")
     return hashlib.sha256(b"optfl/vector/v1" + shape + compute_vector_root(dtype, values, chunk_values)).digest()
 

@@ -15,7 +15,7 @@ from optfl.ballots import encode_ballot, strip_digest
 from optfl.certificates import Statement
 from optfl.keys import SigningKey
 from optfl.rules import RoundFacts, Rule, parse_rule
-from optfl.tasks import fill_defaults, model_shape, trace_shape, update_shape
+from optfl.tasks import expand_update, fill_defaults, model_shape, trace_shape, update_shape
 from optfl.vectors import ChunkedVector, Opening, Shape, compute_vector_id
 from optfl.wire import receipt_pb2, state_pb2, transaction_pb2
 
@@ -157,7 +157,9 @@ class World:
         return self.blobs.add(ChunkedVector(model_shape(self.parameters), values))
 
     def add_update(self, values: npt.NDArray[np.int16]) -> ChunkedVector:
-        return self.blobs.add(ChunkedVector(update_shape(self.parameters), values))
+        shape = update_shape(self.parameters)
+        limits = np.iinfo(shape.dtype)
+        return self.blobs.add(ChunkedVector(shape, np.clip(values, limits.min, limits.max).astype(shape.dtype)))
 
     @property
     def task(self) -> state_pb2.Task:
@@ -243,4 +245,5 @@ class World:
 
     def compute_aggregation(self) -> Aggregation:
         facts = RoundFacts(tuple(self.weights), self.make_round().beacon)
-        return compute(parse_rule(self.parameters.rule), self.base.values, [u.values for u in self.updates], facts)
+        updates = [expand_update(self.parameters, update.values) for update in self.updates]
+        return compute(parse_rule(self.parameters.rule), self.base.values, updates, facts)

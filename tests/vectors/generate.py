@@ -15,6 +15,7 @@ from typing import Any
 from support import oracle
 
 FOLDER = Path(__file__).parent
+INT8 = (-(2**7), 2**7 - 1)
 INT16 = (-(2**15), 2**15 - 1)
 INT32 = (-(2**31), 2**31 - 1)
 
@@ -64,7 +65,7 @@ def build_merkle() -> Json:
 
 def build_vectors() -> Json:
     cases = []
-    for dtype, bounds in (("int16", INT16), ("int32", INT32)):
+    for dtype, bounds in (("int16", INT16), ("int32", INT32), ("int8", INT8)):
         for length, chunk_values in ((1, 1), (1, 2048), (4, 4), (5, 4), (19, 4), (33, 1), (100, 16)):
             values = [*bounds, *take(f"vectors/{dtype}/{length}", length, bounds)][:length]
             cases.append(

@@ -275,6 +275,36 @@ def test_F2_a_task_whose_proof_would_not_fit_a_transaction_is_refused(ledger: Le
     ledger.reject(errors.ProofTooLarge, REQUESTER, create(**wide, clients_per_round=260))
 
 
+@pytest.mark.parametrize("bits", [1, 4, 7, 9, 15])
+def test_updates_have_8_or_16_bits(ledger: LedgerHarness, bits: int) -> None:
+    assert "use 8 or 16" in ledger.reject(errors.InvalidTaskParameters, REQUESTER, create(update_bits=bits)).log
+
+
+@pytest.mark.parametrize(("bits", "shift"), [(0, 0), (16, 0), (8, 0), (8, 1), (8, tasks.MAX_UPDATE_SHIFT)])
+def test_updates_of_8_bits_may_be_shifted(ledger: LedgerHarness, bits: int, shift: int) -> None:
+    ledger.accept(REQUESTER, create(update_bits=bits, update_shift=shift))
+    assert tasks.update_shape(ledger.task(1).parameters).dtype == ("int8" if bits == 8 else "int16")
+
+
+@pytest.mark.parametrize("bits", [0, 16])
+def test_updates_of_16_bits_have_no_shift(ledger: LedgerHarness, bits: int) -> None:
+    """It would change nothing, and say that it does."""
+    result = ledger.reject(errors.InvalidTaskParameters, REQUESTER, create(update_bits=bits, update_shift=1))
+    assert "only updates of 8 bits" in result.log
+
+
+@pytest.mark.parametrize("shift", [tasks.MAX_UPDATE_SHIFT + 1, 31, 2**32 - 1])
+def test_no_shift_takes_an_int8_out_of_int16(ledger: LedgerHarness, shift: int) -> None:
+    ledger.reject(errors.InvalidTaskParameters, REQUESTER, create(update_bits=8, update_shift=shift))
+
+
+def test_F2_a_proof_of_smaller_updates_takes_more_of_them(ledger: LedgerHarness) -> None:
+    wide = {"length": 1 << 20, "chunk_values": 2048, "clients": [], "min_updates": 3, "clients_per_round": 400}
+    wide |= {"min_window_blocks": 1000, "vote_commit_blocks": 1000, "demand_blocks": 1000}
+    ledger.reject(errors.ProofTooLarge, REQUESTER, create(**wide))
+    ledger.accept(REQUESTER, create(**wide, update_bits=8, update_shift=4))
+
+
 def test_F6_a_task_whose_proof_would_take_too_long_is_refused() -> None:
     ledger = LedgerHarness(params={"max_proof_operations": 5 * 32})
     ledger.accept(REQUESTER, create())

@@ -14,7 +14,7 @@ from torch import nn  # noqa: E402  (after the skip)
 
 from offchain.learning.data import ClientData, DataError, Examples  # noqa: E402  (after the skip)
 from offchain.learning.modules import ModuleError  # noqa: E402  (after the skip)
-from offchain.learning.quantisation import QuantisationError, dequantise  # noqa: E402  (after the skip)
+from offchain.learning.quantisation import QuantisationError, dequantise, quantise_update  # noqa: E402  (after the skip)
 from offchain.learning.trainer import Hyperparameters, TorchTrainer, compute_initial_model  # noqa: E402  (after the skip)
 
 BITS = 12
@@ -43,6 +43,13 @@ def test_training_teaches() -> None:
     update, weight = trainer.train(MODEL, seed=1)
     assert (update.dtype, update.shape, weight) == (np.int16, MODEL.shape, 100)
     assert trainer.evaluate(MODEL + update) > max(0.8, trainer.evaluate(MODEL) + 0.2)
+
+
+def test_an_update_is_the_real_one_quantised() -> None:
+    trainer = make_trainer()
+    real, weight = trainer.train_real(dequantise(MODEL, BITS), seed=1)
+    assert (real.dtype, weight) == (np.float64, 100)
+    assert np.array_equal(quantise_update(real, BITS), trainer.train(MODEL, seed=1)[0])
 
 
 @pytest.mark.parametrize("stochastic", [False, True])

@@ -12,7 +12,7 @@ from optfl.wire import transaction_pb2
 from optfl_cli.commands.task import read_parameters
 from optfl_cli.config import load_config
 from optfl_cli.demo.plan import draw_plan
-from optfl_cli.demo.setup import BALANCE, STAKES, write_setup
+from optfl_cli.demo.setup import BALANCE, FRACTION_BITS, STAKES, UPDATE_SHIFT, write_setup
 from optfl_cli.roles import AggregatorConfig, TaskConfig
 
 
@@ -33,3 +33,17 @@ def test_aggregators_stake_what_the_task_requires(tmp_path: Path, rounds: int, c
     assert STAKES["aggregator"] <= stake <= BALANCE
     assert stake * (100 - DEFAULT_PARAMS["late_slash_percent"]) // 100 >= required
     assert tasks.compute_escrow(parameters) <= BALANCE
+
+
+@pytest.mark.parametrize("bits", [16, 8])
+def test_updates_have_the_bits_that_were_asked_for(tmp_path: Path, bits: int) -> None:
+    write_setup(tmp_path, draw_plan(1, 12, 8, "median()", None, bits))
+    parameters = read_task(tmp_path)
+    assert parameters.update_bits == (8 if bits == 8 else 0)
+    assert parameters.update_shift == (UPDATE_SHIFT if bits == 8 else 0)
+
+
+def test_numbers_of_the_digits_task_are_its_own() -> None:
+    """Written again beside the demo, which must start without torch."""
+    digits = pytest.importorskip("offchain.learning.digits")
+    assert (FRACTION_BITS, UPDATE_SHIFT) == (digits.FRACTION_BITS, digits.UPDATE_SHIFT)
