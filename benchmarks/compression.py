@@ -197,11 +197,13 @@ def _average(updates: FloatVector, weights: Sequence[int]) -> FloatVector:
 
 
 def _trim(updates: FloatVector, weights: Sequence[int]) -> FloatVector:
-    return np.sort(updates, axis=0)[1:-1].mean(axis=0)
+    mean: FloatVector = np.sort(updates, axis=0)[1:-1].mean(axis=0)
+    return mean
 
 
 def _median(updates: FloatVector, weights: Sequence[int]) -> FloatVector:
-    return np.median(updates, axis=0)
+    middle: FloatVector = np.median(updates, axis=0)
+    return middle
 
 
 FLOAT_RULES: dict[str, Callable[[FloatVector, Sequence[int]], FloatVector]] = {
