@@ -168,7 +168,7 @@ def build_rule(
     case: Json = {"about": about, "rule": rule, "base": base, "updates": updates, "weights": weights}
     if "bucketing" in rule:
         case["beacon"] = beacon.hex()
-    if needs_totals(rule):
+    if oracle.needs_totals(rule):
         case["trace"] = oracle.compute_totals(updates)
         case["rule_weights"] = oracle.decide_from_totals(rule, case["trace"], weights, beacon)
     case["aggregate"] = oracle.apply_rule(rule, updates, weights, beacon)
@@ -176,15 +176,10 @@ def build_rule(
     return case
 
 
-def needs_totals(rule: str) -> bool:
-    local = ("fedavg", "median", "trimmed_mean", "meamed", "bucketing")
-    return any(part.partition("(")[0] not in local for part in rule.split(" | "))
-
-
 def build_totals() -> Json:
     cases = []
     for rule, numbers in ROBUST.items():
-        if needs_totals(rule):
+        if oracle.needs_totals(rule):
             for about, bounds in (("any int64", INT64), ("small", (-2, 2)), ("edges", (0, 2))):
                 updates = numbers[-1]
                 totals = take(f"totals/{about}/{updates}", updates * (updates + 1) // 2, bounds)
