@@ -45,22 +45,32 @@ def make_base(random: np.random.Generator, length: int) -> npt.NDArray[np.int32]
     return base
 
 
+def local_rule_names(updates: int) -> Sequence[str]:
+    """Rules without totals that K updates suffice for: both ends of f, and some in between."""
+    fs = _spread((updates - 1) // 2)
+    return ["fedavg()", "median()", *(f"{name}(f={f})" for name in ("trimmed_mean", "meamed") for f in fs)]
+
+
 def rule_names(updates: int) -> Sequence[str]:
-    """Rules and pipelines that K updates suffice for: both ends of f, and some in between."""
+    """All rules that K updates suffice for, and pipelines of every part."""
     most = (updates - 1) // 2
-    some = sorted({0, min(1, most), most // 2, most})
-    names = ["fedavg()", "median()", "norm_clipped_mean(norm=0)", "norm_clipped_mean(norm=3)"]
+    names = [*local_rule_names(updates), "norm_clipped_mean(norm=0)", "norm_clipped_mean(norm=3)"]
     names += [f"geometric_median(steps={steps})" for steps in (1, 3)]
     names += [f"centred_clipping(norm={norm}, steps={steps})" for norm, steps in ((0, 2), (1, 3), (40_000, 1))]
-    names += [f"{name}(f={f})" for name in ("trimmed_mean", "meamed", "krum", "multi_krum") for f in some]
+    names += [f"{name}(f={f})" for name in ("krum", "multi_krum") for f in _spread(most)]
     names += [f"bulyan(f={f})" for f in sorted({0, 1, (updates - 3) // 4}) if f >= 0 and 4 * f + 3 <= updates]
     names += [f"minimum_diameter(f={f})" for f in (0, 1, 2) if f <= most and updates <= 60]
-    names += [f"nnm(f={some[-1]}) | {rule}" for rule in ("median()", "krum(f=0)", "meamed(f=0)", "fedavg()")]
+    names += [f"nnm(f={most}) | {rule}" for rule in ("median()", "krum(f=0)", "meamed(f=0)", "fedavg()")]
     names += ["bucketing(s=2) | median()", "bucketing(s=3) | fedavg()", "bucketing(s=1) | geometric_median(steps=2)"]
     names += ["clipping(norm=0) | median()", "clipping(norm=5) | norm_clipped_mean(norm=0)"]
     names += [f"arc(f={most}) | nnm(f={most}) | bucketing(s=2) | geometric_median(steps=1)"]
-    names += [f"arc(f={min(1, most)}) | clipping(norm=9) | nnm(f={min(1, most)}) | trimmed_mean(f={most})"]
+    few = min(1, most)
+    names += [f"arc(f={few}) | clipping(norm=9) | nnm(f={few}) | trimmed_mean(f={most})"]
     return names
+
+
+def _spread(most: int) -> list[int]:
+    return sorted({0, min(1, most), most // 2, most})
 
 
 def make_wild_totals(random: np.random.Generator, updates: int) -> npt.NDArray[np.int64]:

@@ -363,7 +363,7 @@ def decide(rule: str, products: Products, weights: Sequence[int], beacon: bytes 
     for stage in stages:
         mixed = mix(stage, products, weights, beacon)
         numbers += mixed.numbers
-        products, weights = mix_products(products, mixed), mixed.sample_weights
+        products, weights = mix_products(products, mixed) if products else [], mixed.sample_weights
         rows = mixed.rows if rows is None else multiply(mixed.rows, rows)
         rows, denominator = fit(rows, mixed.denominator * denominator, 2**30)
     decided = decide_rule(last, products, weights)
@@ -375,6 +375,11 @@ def decide(rule: str, products: Products, weights: Sequence[int], beacon: bytes 
     most = 2**44 if len(decided.rows) == 1 else 2**30
     rows, denominator = fit(multiply(decided.rows, rows), decided.denominator * denominator, most)
     return Decided(numbers, rows, denominator, decided.compute)
+
+
+def needs_totals(rule: str) -> bool:
+    local = ("fedavg", "median", "trimmed_mean", "meamed", "bucketing")
+    return any(read_name(part)[0] not in local for part in rule.split(" | "))
 
 
 def compute_totals(updates: Sequence[Sequence[int]]) -> list[int]:
@@ -394,7 +399,8 @@ def decide_from_totals(rule: str, totals: Sequence[int], weights: Sequence[int],
 
 def apply_rule(rule: str, updates: Sequence[Sequence[int]], weights: Sequence[int], beacon: bytes = b"") -> list[int]:
     """The aggregate of K updates under the rule with this canonical name."""
-    decided = decide(rule, inner_products(updates), weights, beacon)
+    products = inner_products(updates) if needs_totals(rule) else []
+    decided = decide(rule, products, weights, beacon)
     output = []
     for column in zip(*updates, strict=True):
         values: Column = column

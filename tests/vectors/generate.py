@@ -18,6 +18,7 @@ FOLDER = Path(__file__).parent
 INT8 = (-(2**7), 2**7 - 1)
 INT16 = (-(2**15), 2**15 - 1)
 INT32 = (-(2**31), 2**31 - 1)
+INT64 = (-(2**63), 2**63 - 1)
 
 Json = dict[str, Any]
 
@@ -103,30 +104,101 @@ def build_rules() -> Json:
     cases.extend(build_rule("halves go up", rule, [0] * 5, halves, [7, 7]) for rule in ("fedavg()", "median()"))
     largest = [2**32 - 1, 2**32 - 1, 1]
     cases.append(build_rule("largest weights", "fedavg()", [0] * 2, [[*INT16], [*INT16], [*INT16[::-1]]], largest))
+    for rule, numbers in ROBUST.items():
+        for updates in numbers:
+            for about, bounds in (("whole range", INT16), ("ties", (-2, 1))):
+                seed = f"rules/{about}/{updates}"
+                inputs = [take(f"{seed}/{k}", 6, bounds) for k in range(updates)]
+                weights = take(f"{seed}/weights", updates, (1, 1000))
+                cases.append(build_rule(about, rule, take(f"{seed}/base", 6, INT32), inputs, weights))
+        extremes = [[INT16[k % 2], INT16[(k + 1) % 2], INT16[0]] for k in range(numbers[0])]
+        cases.append(build_rule("alternating extremes", rule, [0, 1, -1], extremes, [2**32 - 1] * numbers[0]))
+        cases.append(build_rule("zeros", rule, [0, 1, -1], [[0] * 3] * numbers[0], [1] * numbers[0]))
+    many = [take(f"rules/many/{k}", 2, INT16) for k in range(65)]
+    cases.extend(
+        build_rule("selections of two words", rule, [0, 0], many, [1] * 65)
+        for rule in ("krum(f=20)", "multi_krum(f=32)", "bulyan(f=15)", "nnm(f=16) | median()")
+    )
     return {
         "about": "model = saturate32(base + aggregate), aggregate = the rule over updates in selection order.",
         "rules": cases,
     }
 
 
+ROBUST = {  # numbers of updates, the first often the least
+    "meamed(f=0)": (1, 2),
+    "meamed(f=2)": (5, 8),
+    "krum(f=0)": (1, 2),
+    "krum(f=2)": (5, 9),
+    "multi_krum(f=2)": (5, 9),
+    "bulyan(f=0)": (3, 4),
+    "bulyan(f=1)": (7, 10),
+    "bulyan(f=2)": (11,),
+    "geometric_median(steps=1)": (1, 4),
+    "geometric_median(steps=3)": (1, 2, 9),
+    "geometric_median(steps=32)": (5,),
+    "centred_clipping(norm=0, steps=1)": (1, 4),
+    "centred_clipping(norm=0, steps=3)": (2, 9),
+    "centred_clipping(norm=2, steps=2)": (5,),
+    "centred_clipping(norm=30000, steps=3)": (6,),
+    "norm_clipped_mean(norm=0)": (1, 2, 9),
+    "norm_clipped_mean(norm=2)": (4,),
+    "norm_clipped_mean(norm=30000)": (5,),
+    "minimum_diameter(f=0)": (1, 3),
+    "minimum_diameter(f=2)": (5, 9),
+    "nnm(f=2) | median()": (5, 8),
+    "nnm(f=2) | krum(f=2)": (7,),
+    "nnm(f=1) | bulyan(f=1)": (7,),
+    "bucketing(s=2) | median()": (1, 2, 7),
+    "bucketing(s=3) | fedavg()": (2, 8),
+    "bucketing(s=2) | geometric_median(steps=2)": (7,),
+    "clipping(norm=0) | trimmed_mean(f=1)": (3, 6),
+    "clipping(norm=30000) | meamed(f=1)": (5,),
+    "arc(f=2) | median()": (5, 8),
+    "arc(f=2) | nnm(f=2) | krum(f=2)": (7,),
+    "bucketing(s=2) | clipping(norm=0) | norm_clipped_mean(norm=20000)": (9,),
+    "arc(f=1) | clipping(norm=0) | nnm(f=1) | bucketing(s=2) | centred_clipping(norm=0, steps=2)": (8,),
+}
+
+
 def build_rule(
     about: str, rule: str, base: Sequence[int], updates: Sequence[Sequence[int]], weights: list[int]
 ) -> Json:
-    return {
-        "about": about,
-        "rule": rule,
-        "base": base,
-        "updates": updates,
-        "weights": weights,
-        "aggregate": oracle.apply_rule(rule, updates, weights),
-        "model": oracle.aggregate(rule, base, updates, weights),
-    }
+    """Rules that draw have a beacon, and those with totals a trace and what it decides."""
+    beacon = hashlib.sha256(f"{rule}/{len(updates)}".encode()).digest()
+    case: Json = {"about": about, "rule": rule, "base": base, "updates": updates, "weights": weights}
+    if "bucketing" in rule:
+        case["beacon"] = beacon.hex()
+    if oracle.needs_totals(rule):
+        case["trace"] = oracle.compute_totals(updates)
+        case["rule_weights"] = oracle.decide_from_totals(rule, case["trace"], weights, beacon)
+    case["aggregate"] = oracle.apply_rule(rule, updates, weights, beacon)
+    case["model"] = oracle.aggregate(rule, base, updates, weights, beacon)
+    return case
+
+
+def build_totals() -> Json:
+    cases = []
+    for rule, numbers in ROBUST.items():
+        if oracle.needs_totals(rule):
+            for about, bounds in (("any int64", INT64), ("small", (-2, 2)), ("edges", (0, 2))):
+                updates = numbers[-1]
+                totals = take(f"totals/{about}/{updates}", updates * (updates + 1) // 2, bounds)
+                if about == "edges":
+                    totals = [(INT64[0], INT64[1], 0)[total] for total in totals]
+                weights = take(f"totals/{about}/{updates}/weights", updates, (1, 1000))
+                beacon = hashlib.sha256(f"{rule}/{updates}".encode()).digest()
+                case: Json = {"about": about, "rule": rule, "weights": weights, "beacon": beacon.hex()}
+                case |= {"totals": totals, "rule_weights": oracle.decide_from_totals(rule, totals, weights, beacon)}
+                cases.append(case)
+    return {"about": "What totals decide that somebody claims and no updates have.", "claims": cases}
 
 
 FILES: dict[str, Callable[[], Json]] = {
     "merkle.json": build_merkle,
     "vectors.json": build_vectors,
     "rules.json": build_rules,
+    "totals.json": build_totals,
 }
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from offchain.kernels import aggregate as kernels
 from optfl import aggregation, merkle
-from optfl.rules import parse_rule
+from optfl.rules import RoundFacts, parse_rule
+from optfl.rules.base import compute_output
 from optfl.vectors import ChunkedVector, Shape, verify_opening
 from vectors import generate
 
@@ -63,11 +64,24 @@ def test_vector(case: dict[str, Any]) -> None:
 )
 def test_rule(case: dict[str, Any]) -> None:
     rule = parse_rule(case["rule"])
-    base, weights = np.array(case["base"], dtype=np.int32), case["weights"]
-    chunk = np.array(case["updates"], dtype=np.int16)
-    assert rule.output(chunk, rule.weights(None, weights)).tolist() == case["aggregate"]
-    assert aggregation.aggregate_chunk(rule, base, chunk, weights).tolist() == case["model"]
-    updates = list(chunk)
-    for chunk_values in (1, 5, 4096):
-        assert aggregation.aggregate(rule, base, updates, weights, chunk_values).tolist() == case["model"]
-    assert kernels.aggregate(rule, base, updates, weights).tolist() == case["model"]
+    base, chunk = np.array(case["base"], dtype=np.int32), np.array(case["updates"], dtype=np.int16)
+    facts = RoundFacts(tuple(case["weights"]), bytes.fromhex(case.get("beacon", "")))
+    decided, trace = tuple(case.get("rule_weights", ())), case.get("trace")
+    assert compute_output(rule.recipe(decided, facts), chunk).tolist() == case["aggregate"]
+    assert aggregation.aggregate_chunk(rule, base, chunk, facts, decided).tolist() == case["model"]
+    results = [aggregation.aggregate(rule, base, list(chunk), facts, chunk_values) for chunk_values in (1, 5, 4096)]
+    results.append(kernels.aggregate(rule, base, list(chunk), facts))
+    for result in results:
+        assert result.model.tolist() == case["model"]
+        assert result.weights == decided
+        assert (None if result.trace is None else result.trace.tolist()) == trace
+
+
+@pytest.mark.parametrize(
+    "case", load("totals.json")["claims"], ids=lambda case: f"{case['rule']} of {len(case['weights'])}, {case['about']}"
+)
+def test_claimed_totals(case: dict[str, Any]) -> None:
+    rule, facts = parse_rule(case["rule"]), RoundFacts(tuple(case["weights"]), bytes.fromhex(case["beacon"]))
+    weights = aggregation.derive_weights(rule, np.array(case["totals"], dtype=np.int64), facts)
+    assert list(weights) == case["rule_weights"]
+    assert rule.recipe(weights, facts).denominator >= 1
