@@ -27,6 +27,7 @@ from optfl.wire import transaction_pb2
 from optfl_cli.errors import UserError
 from optfl_cli.localnet import Localnet, get_height, init_localnet, load_localnet
 from optfl_cli.main import main
+from optfl_cli.processes import ProcessGroup
 
 pytestmark = pytest.mark.localnet
 
@@ -210,6 +211,20 @@ def test_a_seed_makes_the_same_keys_again(tmp_path: Path) -> None:
         assert texts[0] == texts[1]
     other = init_localnet(tmp_path / "z", nodes=1, accounts={"a": 1}, seed="t")
     assert other.key_path("a").read_text() != nets[0].key_path("a").read_text()
+
+
+def test_nodes_of_one_machine_share_its_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the user's own word on it counts."""
+    node = init_localnet(tmp_path / "net", nodes=1).nodes[0]
+    monkeypatch.delenv("GOMAXPROCS", raising=False)
+    with ProcessGroup() as group:
+        started: list[dict[str, object]] = []
+        monkeypatch.setattr(group, "start", lambda *_, **options: started.append(options))
+        node.start_cometbft(group, "unix:///nowhere", Path("cometbft"), cores=3)
+        node.start_cometbft(group, "unix:///nowhere", Path("cometbft"))
+        monkeypatch.setenv("GOMAXPROCS", "2")
+        node.start_cometbft(group, "unix:///nowhere", Path("cometbft"), cores=3)
+    assert [options["env"] for options in started] == [{"GOMAXPROCS": "3"}, {}, {}]
 
 
 def test_a_net_can_be_moved(tmp_path: Path) -> None:
