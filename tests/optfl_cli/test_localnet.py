@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from offchain.adapters import gateway as gateway_module
 from offchain.adapters.gateway import Gateway
 from offchain.adapters.keystore import read_key
 from offchain.adapters.ledger import CometLedger
@@ -57,6 +58,22 @@ def test_all_nodes_have_the_same_state(net: Localnet) -> None:
         return hashes
 
     assert len(asyncio.run(collect())) == 1
+
+
+def test_blocks_that_change_no_task_are_passed_over(net: Localnet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a real node publishes of its blocks is what the gateway understands."""
+    monkeypatch.setattr(gateway_module, "_MAX_REST_BLOCKS", 3)
+
+    async def wait() -> tuple[int, int]:
+        async with Gateway(net.nodes[0].rpc_url) as gateway:
+            first = 0
+            while not gateway._subscribed:
+                first = await gateway.wait_for_block(first)
+            first = await gateway.wait_for_block(first)
+            return first, await gateway.wait_for_change(7, first)
+
+    first, last = asyncio.run(wait())
+    assert last >= first + 3
 
 
 def test_transactions_of_one_account_through_the_adapter(net: Localnet) -> None:
