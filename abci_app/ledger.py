@@ -9,6 +9,7 @@ from __future__ import annotations
 from abci_app.block_begin import process_block_begin
 from abci_app.block_end import STEPS
 from abci_app.block_end.validator_updates import process_validator_updates
+from abci_app.changed_tasks import find_changed_tasks
 from abci_app.envelope import charge_fee, check_envelope
 from abci_app.genesis import init_chain
 from abci_app.proposals import check_tx, prepare_proposal, process_proposal
@@ -37,7 +38,7 @@ def apply_block(stores: Stores, block: Block) -> BlockResults:
     check_block(state)
     return BlockResults(
         results=results,
-        events=[*begin_events, *state.take_events()],
+        events=[*begin_events, *state.take_events(), *find_changed_tasks(state)],
         validator_updates=validator_updates,
         changes=state.collect_changes(),
     )

@@ -63,6 +63,13 @@ class Ledger(Protocol):
         """Return the node's height as soon as it is greater than `after_height`."""
         ...
 
+    async def wait_for_change(self, task_id: int, after_height: int) -> int:
+        """As `wait_for_block`, but pass over blocks that changed nothing of the task beside commitments and audits.
+
+        It may return sooner, and passes over a bounded number of blocks: a hint that got lost costs some time.
+        """
+        ...
+
     async def get_task(self, task_id: int) -> state_pb2.TaskView | None:
         """Everything about a task, consistent at one height; None if there is no such task."""
         ...

@@ -21,7 +21,7 @@ def hash_leaf(data: bytes) -> bytes:
     return hashlib.sha256(b"\x00" + data).digest()
 
 
-def hash_leaves(data: bytes, leaf_bytes: int) -> list[bytes]:
+def hash_leaves(data: bytes | memoryview, leaf_bytes: int) -> list[bytes]:
     """`hash_leaf` of each `leaf_bytes` of `data`, of what is left for the last one. A tight loop: vectors are long."""
     view, sha256 = memoryview(data), hashlib.sha256
     hashes = []

@@ -21,6 +21,9 @@ from optfl import merkle
 VECTOR_DOMAIN = b"optfl/vector/v1"
 DEFAULT_CHUNK_VALUES = 2048
 
+Data = bytes | memoryview
+"""Bytes that nobody changes: of a message as it came, without a copy."""
+
 DTYPE_CODES = {"int16": 1, "int32": 2, "int64": 3, "int8": 4}
 _WIRE_DTYPES: dict[str, np.dtype[Any]] = {
     "int8": np.dtype("<i1"),
@@ -93,20 +96,36 @@ class Opening:
 
 
 class ChunkedVector:
-    """A vector and the Merkle tree over its chunks, which is built when first asked for. Immutable.
+    """A vector, its values and the Merkle tree over its chunks, which are made when first asked for. Immutable.
 
-    `data`: the little-endian bytes, or a one-dimensional array of exactly the shape's dtype (copied). VectorError when
-    it does not fit `shape`.
+    `data`: the little-endian bytes (copied unless nobody can change them), or a one-dimensional array of exactly the
+    shape's dtype (copied). VectorError when it does not fit `shape`.
     """
 
-    def __init__(self, shape: Shape, data: bytes | npt.NDArray[Any]) -> None:
+    def __init__(self, shape: Shape, data: Data | npt.NDArray[Any]) -> None:
         self.shape = shape
-        self.data = _encode_values(shape, data) if isinstance(data, np.ndarray) else bytes(data)
-        self.values = decode_vector(shape, self.data)
+        self.buffer: Data  # the bytes as they came
+        if isinstance(data, np.ndarray):
+            self.buffer = _encode_values(shape, data)
+        else:
+            is_kept = isinstance(data, memoryview) and data.readonly and data.contiguous and data.format == "B"
+            self.buffer = data if is_kept else bytes(data)
+        _check_length(shape, self.buffer)
+
+    @cached_property
+    def data(self) -> bytes:
+        return bytes(self.buffer)  # no copy of what is bytes already
+
+    @cached_property
+    def values(self) -> npt.NDArray[Any]:
+        """Read-only, of the shape's dtype, aligned in memory."""
+        values: npt.NDArray[Any] = np.require(_decode_values(self.shape, self.buffer), requirements="A")
+        values.flags.writeable = False
+        return values
 
     def chunk_bytes(self, chunk: int) -> bytes:
         start, stop = self.shape.chunk_bounds(chunk)
-        return self.data[start * self.shape.value_bytes : stop * self.shape.value_bytes]
+        return bytes(self.buffer[start * self.shape.value_bytes : stop * self.shape.value_bytes])
 
     def opening(self, chunk: int) -> Opening:
         return Opening(self.chunk_bytes(chunk), tuple(self._tree.path(chunk)))
@@ -128,7 +147,7 @@ class ChunkedVector:
     @cached_property
     def _tree(self) -> merkle.MerkleTree:
         step = self.shape.chunk_values * self.shape.value_bytes
-        return merkle.MerkleTree(merkle.hash_leaves(self.data, step))
+        return merkle.MerkleTree(merkle.hash_leaves(self.buffer, step))
 
 
 def compute_vector_id(shape: Shape, root: bytes) -> bytes:
@@ -141,9 +160,13 @@ def compute_vector_id(shape: Shape, root: bytes) -> bytes:
 
 def decode_vector(shape: Shape, data: bytes) -> npt.NDArray[Any]:
     """Values of a whole vector, read-only, of the shape's dtype; VectorError when `data` has another length."""
+    _check_length(shape, data)
+    return _decode_values(shape, data)
+
+
+def _check_length(shape: Shape, data: Data) -> None:
     if len(data) != shape.size_bytes:
         raise VectorError(f"{len(data)} bytes where a vector of {shape.length} {shape.dtype} has {shape.size_bytes}")
-    return _decode_values(shape, data)
 
 
 def verify_opening(shape: Shape, root: bytes, chunk: int, opening: Opening) -> npt.NDArray[Any]:
@@ -189,6 +212,6 @@ def _encode_values(shape: Shape, values: npt.NDArray[Any]) -> bytes:
     return wire.tobytes()
 
 
-def _decode_values(shape: Shape, data: bytes) -> npt.NDArray[Any]:
+def _decode_values(shape: Shape, data: Data) -> npt.NDArray[Any]:
     # On a big-endian machine this copies; everywhere else it is a view of the bytes.
     return np.frombuffer(data, dtype=_WIRE_DTYPES[shape.dtype]).astype(np.dtype(shape.dtype), copy=False)

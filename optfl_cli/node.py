@@ -45,6 +45,9 @@ MEMPOOL_BYTES = 64 << 20
 
 _APP_ADDRESS = re.compile(r"unix:///.+|tcp://[^\s/:]+:[0-9]{1,5}")
 _INIT_SECONDS = 60
+# CometBFT looks at its own state every 0.1 ms (`updateRoundStateRoutine`), which is most of what an idle node costs. No
+# step of consensus takes as little as this, by which its timers may be late.
+_TIMER_SLACK_NS = 2_000_000
 _CAUSE_SECONDS = 1.0
 _HALT_SECONDS = 2.0
 _HALT = re.compile(rb'CONSENSUS FAILURE!!!.*? err="((?:[^"\\]|\\.)*)"')
@@ -139,14 +142,22 @@ class Node:
             command += ["--beacon", self.beacon_path]
         group.start(self.app_name, command, self.home / "logs" / "app.log", ready=ready, tier=tier)
 
-    def start_cometbft(self, group: ProcessGroup, address: str, binary: Path, tier: int = 1) -> None:
-        """Start CometBFT on a running application; ready when its RPC answers."""
+    def start_cometbft(
+        self, group: ProcessGroup, address: str, binary: Path, tier: int = 1, cores: int | None = None
+    ) -> None:
+        """Start CometBFT on a running application; ready when its RPC answers. It uses `cores`; by default, all.
+
+        What the environment says (`GOMAXPROCS`) counts for more.
+        """
+        limit = {} if cores is None or "GOMAXPROCS" in os.environ else {"GOMAXPROCS": str(cores)}
         group.start(
             self.cometbft_name,
             [binary, "start", "--home", self.home, "--proxy_app", address],
             self.home / "logs" / "cometbft.log",
             ready=lambda: is_http_open(f"{self.rpc_url}/health"),
             tier=tier,
+            timer_slack_ns=_TIMER_SLACK_NS,
+            env=limit,
         )
 
 

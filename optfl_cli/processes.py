@@ -34,7 +34,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _POLL_SECONDS = 0.05  # ready-conditions are files and ports, which nobody can wait for
 _IMPATIENCE_SECONDS = 1.0
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_TIMERSLACK = 1, 29  # linux/prctl.h
 
 
 def _find_prctl() -> Callable[[int, int], int] | None:
@@ -49,12 +49,14 @@ def _find_prctl() -> Callable[[int, int], int] | None:
 _prctl = _find_prctl()  # before any fork: a forked child should import and allocate as little as it can
 
 
-def die_with_parent(parent: int, nice: int = 0) -> None:
+def die_with_parent(parent: int, nice: int = 0, timer_slack_ns: int = 0) -> None:
     """Have the kernel kill this process when process `parent` dies. Runs in the child, between fork and exec."""
     if _prctl is not None:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it died before the line above
             os._exit(1)
+        if timer_slack_ns:
+            _prctl(_PR_SET_TIMERSLACK, timer_slack_ns)
     if nice:
         os.nice(nice)
 
@@ -127,12 +129,14 @@ class ProcessGroup:
         ready: Callable[[], bool] | None = None,
         tier: int = 0,
         nice: int = 0,
+        timer_slack_ns: int = 0,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
     ) -> Child:
         """Start `command` with its output appended to `log_path`; returns at once, see `wait_ready`.
 
-        `stop_all` ends the highest tier first and those of one tier together. `env` is added to the environment.
+        `stop_all` ends the highest tier first and those of one tier together. `env` is added to the environment. On
+        Linux, timers of the child may fire up to `timer_slack_ns` late, so that one wake-up serves several.
         """
         if name in self.children and not self.children[name].ended.is_set():
             raise ValueError(f"{name} is running already")
@@ -149,7 +153,7 @@ class ProcessGroup:
                     env=None if env is None else {**os.environ, **env},
                     cwd=cwd,
                     process_group=0,
-                    preexec_fn=lambda: die_with_parent(parent, nice),  # noqa: PLW1509  # two system calls, no lock
+                    preexec_fn=lambda: die_with_parent(parent, nice, timer_slack_ns),  # noqa: PLW1509  # no lock
                 )
         except OSError as error:
             raise UserError(

@@ -204,6 +204,10 @@ class SimulatedLedger:
     async def wait_for_block(self, after_height: int) -> int:
         return await self._chain.wait_for_block(after_height)
 
+    async def wait_for_change(self, task_id: int, after_height: int) -> int:
+        """At every block: what a look costs here, a view that is shared by all who ask saves as well."""
+        return await self._chain.wait_for_block(after_height)
+
     async def get_task(self, task_id: int) -> state_pb2.TaskView | None:
         await self._travel()
         code, value = self._chain.query("/task", task_id.to_bytes(8, "big"))

@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import ssl
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from socket import gaierror
 from types import TracebackType
@@ -36,7 +37,10 @@ _PATIENCE_SECONDS = 5.0  # how long `wait_for_block` bears a node that does not 
 _POLL_SECONDS = 0.25  # between looks at the height while there is no subscription
 _SLOW_POLL_SECONDS = 2.0  # while there is one: it may go quiet without an error
 _INTERNAL_ERROR = -32603  # CometBFT's own for "the call failed", with the reason in `data`
-_SUBSCRIPTION = "tm.event='NewBlockHeader'"
+_SUBSCRIPTION = "tm.event='NewBlockEvents'"
+_TASK_CHANGED, _ALL_TASKS = "task_changed", "all"  # docs/protocol.md, section 21
+_MAX_REST_BLOCKS = 20  # that are passed over on the word of events
+_MAX_CHANGES = 1024  # tasks whose last change is remembered
 _MAX_KNOWN_TASKS = 16
 
 _log = logging.getLogger(__name__)
@@ -85,6 +89,7 @@ class Gateway:
         self._session: aiohttp.ClientSession | None = None
         self._follower: asyncio.Task[None] | None = None
         self._subscribed = False
+        self._changes = _Changes()
         self._news = asyncio.Event()
         self._known: dict[int, tuple[bytes, state_pb2.TaskView]] = {}  # task -> digest of its view, the view
 
@@ -215,6 +220,16 @@ class Gateway:
                 quiet = not await self._wait_for_news(_SLOW_POLL_SECONDS if self._subscribed else _POLL_SECONDS)
         return self.height
 
+    async def wait_for_change(self, task_id: int, after_height: int) -> int:
+        """As `wait_for_block`, but wait on while all blocks say that they changed nothing of the task that matters.
+
+        Commitments and answered audits do not. For MAX_REST_BLOCKS at most, and no block without its events.
+        """
+        height = await self.wait_for_block(after_height)
+        while height < after_height + _MAX_REST_BLOCKS and self._changes.has_none(task_id, after_height, height):
+            height = await self.wait_for_block(height)
+        return height
+
     async def _wait_for_news(self, timeout_seconds: float) -> bool:
         """Wait until a greater height is seen; False if none was within the time."""
         self._news.clear()
@@ -226,9 +241,9 @@ class Gateway:
         return True
 
     async def _follow(self) -> None:
-        """Follow the node's block headers over a websocket: no polling, and nobody waits longer than for the block.
+        """Follow the node's blocks over a websocket: no polling, and nobody waits longer than for the block.
 
-        A header is published once the application has committed its block.
+        A block's events are published once the application has committed it.
         """
         subscribe = {"jsonrpc": "2.0", "id": 0, "method": "subscribe", "params": {"query": _SUBSCRIPTION}}
         while True:
@@ -239,7 +254,9 @@ class Gateway:
                         self._subscribed = True
                         result = json.loads(message.data).get("result") or {}
                         if "data" in result:
-                            self._see_height(int(result["data"]["value"]["header"]["height"]))
+                            block = result["data"]["value"]
+                            self._changes.add(int(block["height"]), _find_changed_tasks(block["events"] or ()))
+                            self._see_height(int(block["height"]))
             except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError, TypeError) as error:
                 _log.debug("no subscription at %s: %s", self.url, error)  # `wait_for_block` polls instead
             self._subscribed = False
@@ -373,6 +390,33 @@ class Gateway:
         if message is None:
             raise GatewayError(f"the chain at {self.url} has no {path}; it is not one of Optimistic FL")
         return message
+
+
+class _Changes:
+    """When tasks changed, as far as an unbroken row of blocks says."""
+
+    def __init__(self) -> None:
+        self._first = self._last = 0  # heights of the row; nothing is known of earlier and of later blocks
+        self._heights: dict[str, int] = {}  # task, or all of them -> height of the last change
+
+    def add(self, height: int, tasks: Collection[str]) -> None:
+        """The block at `height` changed these. One that was missed begins a new row."""
+        if height != self._last + 1 or len(self._heights) + len(tasks) > _MAX_CHANGES:
+            self._first = height
+            self._heights.clear()
+        self._last = height
+        self._heights.update(dict.fromkeys(tasks, height))
+
+    def has_none(self, task_id: int, after_height: int, height: int) -> bool:
+        """Whether it is known that no block above `after_height`, up to `height`, changed the task."""
+        changed = max(self._heights.get(str(task_id), 0), self._heights.get(_ALL_TASKS, 0))
+        return self._first <= after_height + 1 and height <= self._last and changed <= after_height
+
+
+def _find_changed_tasks(events: Sequence[dict[str, Any]]) -> set[str]:
+    """Ids of the tasks that a block's events name as changed, or the word for all."""
+    changed = [event["attributes"] for event in events if event["type"] == _TASK_CHANGED]
+    return {attribute["value"] for attributes in changed for attribute in attributes if attribute["key"] == "task"}
 
 
 def _digest_view(view: state_pb2.TaskView) -> bytes:

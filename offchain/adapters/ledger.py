@@ -75,6 +75,9 @@ class CometLedger:
     async def wait_for_block(self, after_height: int) -> int:
         return await self.gateway.wait_for_block(after_height)
 
+    async def wait_for_change(self, task_id: int, after_height: int) -> int:
+        return await self.gateway.wait_for_change(task_id, after_height)
+
     async def get_task(self, task_id: int) -> state_pb2.TaskView | None:
         return await self.gateway.get_task(task_id)
 

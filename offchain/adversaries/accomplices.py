@@ -47,6 +47,9 @@ class TamperingLedger:
     async def wait_for_block(self, after_height: int) -> int:
         return await self._ledger.wait_for_block(after_height)
 
+    async def wait_for_change(self, task_id: int, after_height: int) -> int:
+        return await self._ledger.wait_for_change(task_id, after_height)
+
     async def get_task(self, task_id: int) -> state_pb2.TaskView | None:
         return await self._ledger.get_task(task_id)
 

@@ -26,7 +26,7 @@ async def run_client(
 ) -> None:
     """Take part in a task until it ends."""
     client = Client(ledger, blobs, trainer, compute)
-    await work_on_task(ledger, task_id, client.act, client.kept)
+    await work_on_task(ledger, task_id, client.act, client.kept, lambda view: client.find_work(view) is None)
 
 
 class Client:

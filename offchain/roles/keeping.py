@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from offchain.interfaces import Blobs, Ledger
-from offchain.roles.views import TRANSIENT, watch_task
+from offchain.roles.views import TRANSIENT, Rests, always, never, watch_task
 from optfl.vectors import ChunkedVector
 from optfl.wire import state_pb2
 
@@ -53,13 +53,17 @@ class KeptVectors:
 
 
 async def work_on_task(
-    ledger: Ledger, task_id: int, act: Callable[[state_pb2.TaskView], Awaitable[None]], kept: KeptVectors
+    ledger: Ledger,
+    task_id: int,
+    act: Callable[[state_pb2.TaskView], Awaitable[None]],
+    kept: KeptVectors,
+    rests: Rests = never,
 ) -> None:
     """Until the task ends: at each block, do what `act` finds to do, and all the while serve what is demanded.
 
-    What is transient is tried again at the next block.
+    What is transient is tried again at the next block. Blocks may be passed over while `rests` holds.
     """
-    async for view in watch_task(ledger, task_id):
+    async for view in watch_task(ledger, task_id, rests=rests):
         await kept.offer_demanded(view)
         try:
             async with keep_and_offer(ledger, view, kept):
@@ -70,16 +74,16 @@ async def work_on_task(
 
 @asynccontextmanager
 async def keep_and_offer(ledger: Ledger, view: state_pb2.TaskView, kept: KeptVectors) -> AsyncIterator[None]:
-    """Serve what is demanded of `kept` after `view`, at each block while the body of this runs.
+    """Serve what is demanded of `kept` after `view`, as it is demanded, while the body of this runs.
 
     Work that waits for others must not make us silent.
     """
 
-    async def offer_at_each_block() -> None:
-        async for later in watch_task(ledger, view.task.task_id, after_height=view.height):
+    async def offer_at_each_change() -> None:
+        async for later in watch_task(ledger, view.task.task_id, view.height, always):
             await kept.offer_demanded(later)
 
-    offering = asyncio.create_task(offer_at_each_block())
+    offering = asyncio.create_task(offer_at_each_change())
     try:
         yield
     finally:

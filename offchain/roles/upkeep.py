@@ -85,9 +85,11 @@ async def pull_missing(task_id: int, ledger: Ledger, blobs: Blobs, store: BlobSt
     """Until the task ends: fetch what is promised and not here from whoever has it. What fails waits for a block."""
     missing_since: dict[Promise, int] = {}
     failures: Counter[Promise] = Counter()
-    async for view in watch_task(ledger, task_id):
+    async for view in watch_task(ledger, task_id, rests=lambda _: not missing_since):
         promises = [promise for promise in find_promises(view) if not _keeps(store, promise)]
-        missing_since = {promise: missing_since.get(promise, view.height) for promise in promises}
+        since = {promise: missing_since.get(promise, view.height) for promise in promises}
+        missing_since.clear()
+        missing_since.update(since)
         failures = Counter({promise: failures[promise] for promise in promises})
         due = [promise for promise, since in missing_since.items() if view.height >= since + GRACE_BLOCKS]
         # What failed least often goes first, so that nothing that nobody has stands in the others' way.
@@ -167,7 +169,7 @@ async def _pull(
 async def answer_audits(task_id: int, ledger: Ledger, store: BlobStore, run: RunBlocking) -> None:
     """Until the task ends: show the chunk that the beacon drew for us of every open attempt, once."""
     auditor = Auditor(ledger, store, run)
-    async for view in watch_task(ledger, task_id):
+    async for view in watch_task(ledger, task_id, rests=auditor.has_answered_all):
         for attempt in view.attempts:
             try:
                 await auditor.answer(view, attempt)
@@ -185,12 +187,19 @@ class Auditor:
         self._done: set[int] = set()
         self._told: set[int] = set()
 
+    def has_answered_all(self, view: state_pb2.TaskView) -> bool:
+        """Whether no audit of the view's attempts waits for this replica."""
+        return not any(self._is_due(attempt) for attempt in view.attempts)
+
+    def _is_due(self, attempt: state_pb2.Attempt) -> bool:
+        is_audited = attempt.status == state_pb2.ATTEMPT_STATUS_OPEN and attempt.aggregator
+        return bool(is_audited) and attempt.attempt_id not in self._done
+
     async def answer(self, view: state_pb2.TaskView, attempt: state_pb2.Attempt) -> None:
         """Answer the audit of `attempt`, if there is one and the vector is here. Raises LedgerUnavailable."""
-        replica = list(view.task.parameters.replicas).index(self._ledger.address)
-        is_audited = attempt.status == state_pb2.ATTEMPT_STATUS_OPEN and attempt.aggregator
-        if not is_audited or attempt.attempt_id in self._done:
+        if not self._is_due(attempt):
             return
+        replica = list(view.task.parameters.replicas).index(self._ledger.address)
         if any(a.attempt_id == attempt.attempt_id and a.replica == replica for a in view.audits):
             self._done.add(attempt.attempt_id)
             return

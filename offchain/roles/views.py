@@ -32,15 +32,35 @@ _LIVE = (state_pb2.TASK_STATUS_CREATED, state_pb2.TASK_STATUS_RUNNING, state_pb2
 _RETRY_SECONDS = 1.0
 
 
-async def watch_task(ledger: Ledger, task_id: int, after_height: int = 0) -> AsyncIterator[state_pb2.TaskView]:
+Rests = Callable[[state_pb2.TaskView], bool]
+"""Whether a role has nothing to do until more of its task changes than others' commitments and answered audits."""
+
+
+def never(view: state_pb2.TaskView) -> bool:
+    """`Rests` of a role that looks at every block."""
+    return False
+
+
+def always(view: state_pb2.TaskView) -> bool:
+    """`Rests` of a role that acts on changes alone."""
+    return True
+
+
+async def watch_task(
+    ledger: Ledger, task_id: int, after_height: int = 0, rests: Rests = never
+) -> AsyncIterator[state_pb2.TaskView]:
     """The task's view at each new block (late ones are skipped), up to and including the first in which it has ended.
 
-    A node that does not answer is waited for: a role outlives its node's restarts.
+    Where `rests` says so of a view that was dealt with, the next one is that of the task's next change. A node that
+    does not answer is waited for: a role outlives its node's restarts.
     """
-    height = after_height
+    height, is_resting = after_height, False
     while True:
         try:
-            height = await ledger.wait_for_block(height)
+            if is_resting:
+                height = await ledger.wait_for_change(task_id, height)
+            else:
+                height = await ledger.wait_for_block(height)
             view = await ledger.get_task(task_id)
         except LedgerUnavailable as error:
             log.warning("%s; trying again", error)
@@ -51,6 +71,7 @@ async def watch_task(ledger: Ledger, task_id: int, after_height: int = 0) -> Asy
         yield view
         if not is_live(view.task):
             return
+        is_resting = rests(view)
 
 
 def is_live(task: state_pb2.Task) -> bool:

@@ -22,13 +22,13 @@ from typing import cast
 import msgpack  # type: ignore[import-untyped]  # ships no types
 
 from offchain.storage.store import CorruptBlob, Index, NotStored, Record, Slot, StoreFailed, StoreFull
-from optfl.vectors import ChunkedVector, Shape, VectorError
+from optfl.vectors import ChunkedVector, Data, Shape, VectorError
 
 log = logging.getLogger(__name__)
 
 _META = ".meta"
 _BLOB = re.compile("[0-9a-f]{64}")
-_PIECE_BYTES = 1 << 18  # that are read at once to compare a file
+_PIECE_BYTES = 1 << 17  # that are read at once to compare a file: they stay in a core's cache
 
 
 class StoreInUse(Exception):
@@ -63,8 +63,8 @@ class DiskStore:
         with self._lock:
             self._pins[vector_id] += 1
         try:
-            if not self._has(vector_id, vector.data):
-                self._write_blob(vector_id, vector.data)
+            if not self._has(vector_id, vector.buffer):
+                self._write_blob(vector_id, vector.buffer)
             with self._lock:
                 record = self._index.records.get(vector_id) or Record(vector.shape, vector.root, {})
                 self._write_record(vector_id, record.extend(slot, retain_until_height))
@@ -107,7 +107,7 @@ class DiskStore:
     def _meta_path(self, vector_id: bytes) -> Path:
         return self._blobs / (vector_id.hex() + _META)
 
-    def _has(self, vector_id: bytes, data: bytes) -> bool:
+    def _has(self, vector_id: bytes, data: Data) -> bool:
         """Whether exactly these bytes are stored already."""
         try:
             is_stored = _holds(self._path(vector_id), data)
@@ -117,7 +117,7 @@ class DiskStore:
             log.error("blob %s does not match its id any more; its owner stores it again", vector_id.hex())
         return is_stored
 
-    def _write_blob(self, vector_id: bytes, data: bytes) -> None:
+    def _write_blob(self, vector_id: bytes, data: Data) -> None:
         self._write_file(self._path(vector_id), data)
         # Equal bytes have the equal id, so this re-computes it at the price of a comparison.
         if not _holds(self._path(vector_id), data):
@@ -131,7 +131,7 @@ class DiskStore:
         sync_folder(self._blobs)  # for both names; until here a restart drops what it finds
         self._index.put(vector_id, record)
 
-    def _write_file(self, path: Path, data: bytes) -> None:
+    def _write_file(self, path: Path, data: Data) -> None:
         temporary = self._incoming / f"{path.name}.{next(self._serial)}"
         try:
             with temporary.open("xb", buffering=0) as file:
@@ -217,12 +217,13 @@ class DiskStore:
         return StoreFailed(f"{self._folder}: {error.strerror or error}; check the disk and the folder's permissions")
 
 
-def _holds(path: Path, data: bytes) -> bool:
+def _holds(path: Path, data: Data) -> bool:
     """Whether a file has exactly these bytes. In pieces: memory for all of it would cost more than the comparison."""
-    piece, start = bytearray(_PIECE_BYTES), 0
+    expected, start = memoryview(data), 0
+    piece = bytearray(_PIECE_BYTES)
     with path.open("rb", buffering=0) as file:
         while count := file.readinto(piece):
-            if piece[:count] != data[start : start + count]:
+            if bytes(expected[start : start + count]) != (piece if count == len(piece) else piece[:count]):
                 return False
             start += count
     return start == len(data)

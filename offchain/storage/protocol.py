@@ -15,7 +15,7 @@ import msgpack  # type: ignore[import-untyped]  # ships no types
 from offchain.storage.store import Kind
 from optfl import keys, merkle
 from optfl.certificates import Statement, encode_receipt
-from optfl.vectors import Opening
+from optfl.vectors import Data, Opening
 
 Verb = Literal["put", "get", "ballot"]
 Handle = Callable[[bytes], bytes]
@@ -30,6 +30,10 @@ MAX_QUESTION_BYTES = 512
 MAX_SMALL_ANSWER_BYTES = 4096  # a receipt, a ballot or a refusal; what is beside the data of a vector or a chunk
 MAX_CHAIN_ID_BYTES = 200  # CometBFT allows 50 characters, of up to 4 bytes
 MAX_EXPLANATION_CHARACTERS = 500
+
+_LARGE_BYTES = 1 << 16  # of a message whose data is not copied out of it
+_MAX_HEAD_BYTES = 4096  # of all that may stand before that data
+_KEY_DATA = b"\xa4data"  # msgpack's own
 
 
 class Malformed(ValueError):
@@ -68,7 +72,7 @@ class PutRequest:
     seen_height: int
     public_key: bytes
     signature: bytes
-    data: bytes
+    data: Data
 
     @property
     def owner(self) -> bytes:
@@ -111,7 +115,7 @@ def digest_put(statement: Statement, kind: Kind) -> bytes:
     return hashlib.sha256(kind.encode() + b"\x00" + encode_receipt(statement, b"")).digest()
 
 
-def sign_put(key: keys.SigningKey, statement: Statement, kind: Kind, data: bytes, seen_height: int) -> PutRequest:
+def sign_put(key: keys.SigningKey, statement: Statement, kind: Kind, data: Data, seen_height: int) -> PutRequest:
     return PutRequest(
         chain_id=statement.chain_id,
         task_id=statement.task_id,
@@ -150,7 +154,10 @@ _Fields = Mapping[str, _Field]
 
 _ID = _bytes(merkle.HASH_BYTES, merkle.HASH_BYTES)
 _SIGNATURE = _bytes(keys.SIGNATURE_BYTES, keys.SIGNATURE_BYTES)
-_DATA = _bytes(1, MAX_VECTOR_BYTES)
+_DATA = _Field(
+    f"1 to {MAX_VECTOR_BYTES} bytes",
+    lambda value: type(value) in (bytes, memoryview) and 1 <= len(value) <= MAX_VECTOR_BYTES,
+)
 _PATH = _Field("a list of hashes", lambda value: type(value) is list and all(_ID.is_valid(item) for item in value))
 _KIND = _Field("'update', 'model' or 'trace'", lambda value: value in get_args(Kind))
 _PUT: _Fields = {
@@ -206,7 +213,7 @@ def encode_receipt_reply(signature: bytes) -> bytes:
     return _pack({"signature": signature})
 
 
-def encode_vector_reply(data: bytes) -> bytes:
+def encode_vector_reply(data: Data) -> bytes:
     return _pack_with_data({}, data)
 
 
@@ -227,15 +234,15 @@ def decode_receipt_reply(message: bytes) -> bytes:
     return cast(bytes, _decode_reply(message, _RECEIPT)["signature"])
 
 
-def decode_vector_reply(message: bytes) -> bytes:
+def decode_vector_reply(message: bytes) -> Data:
     """The vector's bytes, unchecked. Raises Malformed; raises the Refusal if it is one."""
-    return cast(bytes, _decode_reply(message, _VECTOR)["data"])
+    return cast(Data, _decode_reply(message, _VECTOR)["data"])
 
 
 def decode_opening_reply(message: bytes) -> Opening:
     """The opening, unchecked. Raises Malformed; raises the Refusal if it is one."""
     fields = _decode_reply(message, _OPENING)
-    return Opening(fields["data"], tuple(fields["path"]))
+    return Opening(bytes(fields["data"]), tuple(fields["path"]))
 
 
 def decode_ballot_reply(message: bytes) -> tuple[bytes, bytes]:
@@ -255,7 +262,7 @@ def _pack(fields: dict[str, Any]) -> bytes:
     return cast(bytes, msgpack.packb(fields))
 
 
-def _pack_with_data(fields: dict[str, Any], data: bytes) -> bytes:
+def _pack_with_data(fields: dict[str, Any], data: Data) -> bytes:
     """As `_pack` of `fields` and "data", which `_pack` would copy over and over while its buffer grows."""
     packer = msgpack.Packer(autoreset=False)
     packer.pack_map_header(len(fields) + 1)
@@ -272,16 +279,12 @@ def _decode(message: bytes, max_bytes: int, *alternatives: _Fields) -> dict[str,
     """The fields of a message that has exactly those of one of `alternatives`."""
     if len(message) > max_bytes:
         raise Malformed(f"{len(message)} bytes; at most {max_bytes}")
-    try:
-        found = msgpack.unpackb(
-            message,
-            object_pairs_hook=_unique,
-            max_map_len=len(_PUT),
-            max_array_len=MAX_PATH_HASHES,
-            max_ext_len=0,
-        )
-    except (msgpack.UnpackException, ValueError) as error:
-        raise Malformed(f"not a msgpack map as described in docs/protocol.md: {error}") from error
+    found = _unpack_around_data(message)
+    if found is None:
+        try:
+            found = _unpack(message)
+        except (msgpack.UnpackException, ValueError) as error:
+            raise Malformed(f"not a msgpack map as described in docs/protocol.md: {error}") from error
     if type(found) is not dict:
         raise Malformed(f"a map is needed, not {type(found).__name__}")
     for fields in alternatives:
@@ -293,7 +296,39 @@ def _decode(message: bytes, max_bytes: int, *alternatives: _Fields) -> dict[str,
     for name, field in fields.items():
         if not field.is_valid(found[name]):
             raise Malformed(f"field {name} must be {field.description}")
-    return cast(dict[str, Any], found)
+    return found
+
+
+def _unpack(message: bytes) -> Any:
+    return msgpack.unpackb(
+        message,
+        object_pairs_hook=_unique,
+        max_map_len=len(_PUT),
+        max_array_len=MAX_PATH_HASHES,
+        max_ext_len=0,
+    )
+
+
+def _unpack_around_data(message: bytes) -> dict[str, Any] | None:
+    """What `_unpack` finds in a large message that ends with its field "data", which is left where it is.
+
+    None for any other message. The rest is unpacked with no data in its place: what stands before it decides where a
+    field begins, so the message was not of this kind unless that ends with the same field, empty.
+    """
+    if len(message) < _LARGE_BYTES:
+        return None
+    key = _KEY_DATA + b"\xc6"  # bin 32
+    start = message.find(key, 0, _MAX_HEAD_BYTES) + len(key)
+    if start < len(key) or int.from_bytes(message[start : start + 4], "big") != len(message) - start - 4:
+        return None
+    try:
+        found = _unpack(message[: start - 1] + b"\xc4\x00")
+    except (msgpack.UnpackException, ValueError):
+        return None
+    if type(found) is not dict or not found or next(reversed(found.items())) != ("data", b""):
+        return None
+    found["data"] = memoryview(message)[start + 4 :]
+    return found
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

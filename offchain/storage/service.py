@@ -200,7 +200,7 @@ class _KeptAnswers:
 def answer_get(vector: ChunkedVector, request: GetRequest) -> bytes:
     """The answer to a get that is granted; raises Refusal if the vector has no such chunk."""
     if request.chunk is None:
-        return protocol.encode_vector_reply(vector.data)
+        return protocol.encode_vector_reply(vector.buffer)
     if request.chunk >= vector.shape.chunks:
         raise Refusal("no-such-chunk", f"the vector has chunks 0 to {vector.shape.chunks - 1}; ask for one of them")
     return protocol.encode_opening_reply(vector.opening(request.chunk))

@@ -211,6 +211,30 @@ def test_a_vector_does_not_follow_changes_of_what_it_was_made_from() -> None:
         assert not vector.values.flags.writeable
 
 
+@pytest.mark.parametrize("offset", range(4))
+def test_a_view_of_a_message_is_kept_and_its_values_are_aligned_all_the_same(offset: int) -> None:
+    shape = Shape("int32", 3, 2)
+    values = np.array([1, -2, 3], dtype=np.int32)
+    message = bytes(offset) + values.tobytes()
+    vector = ChunkedVector(shape, memoryview(message)[offset:])
+    assert isinstance(vector.buffer, memoryview)
+    assert vector.buffer.obj is message
+    assert vector.data == values.tobytes()
+    assert vector.values.flags.aligned
+    assert not vector.values.flags.writeable
+    assert vector.values.tolist() == values.tolist()
+    assert vector.id == ChunkedVector(shape, values).id
+    assert type(vector.opening(1).data) is bytes
+
+
+def test_a_view_that_may_change_is_copied() -> None:
+    memory = bytearray(np.array([1, 2, 3], dtype=np.int32).tobytes())
+    vector = ChunkedVector(Shape("int32", 3, 2), memoryview(memory))
+    memory[0] = 9
+    assert vector.values.tolist() == [1, 2, 3]
+    assert type(vector.buffer) is bytes
+
+
 def test_strided_arrays_are_taken_by_value() -> None:
     every_other = np.arange(38, dtype=np.int16)[::2]
     assert ChunkedVector(SHAPE, every_other).values.tolist() == every_other.tolist()

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from offchain.adapters import gateway as gateway_module
 from offchain.adapters.gateway import Gateway
 from offchain.adapters.keystore import read_key
 from offchain.adapters.ledger import CometLedger
@@ -27,6 +28,7 @@ from optfl.wire import transaction_pb2
 from optfl_cli.errors import UserError
 from optfl_cli.localnet import Localnet, get_height, init_localnet, load_localnet
 from optfl_cli.main import main
+from optfl_cli.processes import ProcessGroup
 
 pytestmark = pytest.mark.localnet
 
@@ -56,6 +58,22 @@ def test_all_nodes_have_the_same_state(net: Localnet) -> None:
         return hashes
 
     assert len(asyncio.run(collect())) == 1
+
+
+def test_blocks_that_change_no_task_are_passed_over(net: Localnet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a real node publishes of its blocks is what the gateway understands."""
+    monkeypatch.setattr(gateway_module, "_MAX_REST_BLOCKS", 3)
+
+    async def wait() -> tuple[int, int]:
+        async with Gateway(net.nodes[0].rpc_url) as gateway:
+            first = 0
+            while not gateway._subscribed:
+                first = await gateway.wait_for_block(first)
+            first = await gateway.wait_for_block(first)
+            return first, await gateway.wait_for_change(7, first)
+
+    first, last = asyncio.run(wait())
+    assert last >= first + 3
 
 
 def test_transactions_of_one_account_through_the_adapter(net: Localnet) -> None:
@@ -210,6 +228,20 @@ def test_a_seed_makes_the_same_keys_again(tmp_path: Path) -> None:
         assert texts[0] == texts[1]
     other = init_localnet(tmp_path / "z", nodes=1, accounts={"a": 1}, seed="t")
     assert other.key_path("a").read_text() != nets[0].key_path("a").read_text()
+
+
+def test_nodes_of_one_machine_share_its_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the user's own word on it counts."""
+    node = init_localnet(tmp_path / "net", nodes=1).nodes[0]
+    monkeypatch.delenv("GOMAXPROCS", raising=False)
+    with ProcessGroup() as group:
+        started: list[dict[str, object]] = []
+        monkeypatch.setattr(group, "start", lambda *_, **options: started.append(options))
+        node.start_cometbft(group, "unix:///nowhere", Path("cometbft"), cores=3)
+        node.start_cometbft(group, "unix:///nowhere", Path("cometbft"))
+        monkeypatch.setenv("GOMAXPROCS", "2")
+        node.start_cometbft(group, "unix:///nowhere", Path("cometbft"), cores=3)
+    assert [options["env"] for options in started] == [{"GOMAXPROCS": "3"}, {}, {}]
 
 
 def test_a_net_can_be_moved(tmp_path: Path) -> None:

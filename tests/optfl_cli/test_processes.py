@@ -187,6 +187,17 @@ def test_environment_is_added_to_ours(tmp_path: Path) -> None:
     assert log.read_text() == "1 True\n"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a timer slack")
+def test_a_childs_timers_may_be_late_where_that_is_said(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    with ProcessGroup() as group:
+        ask = python("print(open('/proc/self/timerslack_ns').read().strip())")
+        group.start("a", ask, log, timer_slack_ns=3_000_000)
+        with pytest.raises(ProcessDied):
+            group.wait(BOUND_SECONDS)
+    assert log.read_text() == "3000000\n"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
 def test_children_die_with_a_parent_that_is_killed_and_so_do_theirs(tmp_path: Path) -> None:
     pids = tmp_path / "pids"

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from optfl.wire import state_pb2, transaction_pb2
+from optfl_sim.chain import SimulatedLedger
 from optfl_sim.federation import STAKES, Result, Scenario, run_federation
 
 SMALL = Scenario(seed=0, clients=12, aggregators=4, rounds=10, clients_per_round=8, rule="trimmed_mean(f=1)")
@@ -123,3 +124,28 @@ def test_another_seed_is_another_trace() -> None:
     small = Scenario(seed=1, clients=8, aggregators=3, rounds=2, clients_per_round=5)
     first, second = run_federation(small), run_federation(replace(small, seed=2))
     assert first.trace_hash != second.trace_hash
+
+
+def test_roles_that_look_only_when_told_of_a_change_miss_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a real net, where clients and replicas pass over blocks whose events name no change of their task."""
+    passed_over = 0
+
+    async def wait_for_change(self: SimulatedLedger, task_id: int, after_height: int) -> int:
+        nonlocal passed_over
+        height = await self._chain.wait_for_block(after_height)
+        while not any(
+            event.kind == "task_changed" for _, _, events in self._chain.trace[after_height:height] for event in events
+        ):
+            passed_over += 1
+            height = await self._chain.wait_for_block(height)
+        return height
+
+    monkeypatch.setattr(SimulatedLedger, "wait_for_change", wait_for_change)
+    scenario = replace(SMALL, seed=2, adversaries={"aggregator1": "poison@4"}, mean_seconds_between_crashes=200.0)
+    result = run_federation(scenario)
+    task = result.task.task
+    assert task.status == state_pb2.TASK_STATUS_COMPLETED
+    assert task.settled_round == scenario.rounds
+    assert passed_over > 0
+    check_honest_stakes(result, {"aggregator1"})
+    check_lies_are_void(result, {"aggregator1"})

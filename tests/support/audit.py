@@ -9,10 +9,11 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from abci_app.queries import query
 from abci_app.state import State
 from abci_app.state.invariants import check_state
 from abci_app.state.keyspace import round_key, stake_key
-from abci_app.state_machine import Stores, ValidatorUpdate
+from abci_app.state_machine import Event, Stores, ValidatorUpdate
 from optfl.wire import state_pb2
 
 MAX_TOTAL_POWER = (2**63 - 1) // 8  # types/validator_set.go
@@ -82,6 +83,30 @@ def check_between(before: Stores, after: Stores) -> None:
             assert new.tasks[key] == task, "a task that has ended changed"
     assert new.supply.genesis == old.supply.genesis
     assert new.supply.burned >= old.supply.burned
+
+
+def check_told(before: Stores, after: Stores, events: Sequence[Event]) -> None:
+    """A block's events name each task of which roles would see more than new commitments and audits, and no other."""
+    told = {dict(event.attributes)["task"] for event in events if event.kind == "task_changed"}
+    for key in after.get("tasks", {}):
+        name = str(int.from_bytes(key, "big"))
+        if _look(before, key) != _look(after, key):
+            assert told & {name, "all"}, f"nobody is told that task {name} changed"
+        else:
+            assert name not in told, f"task {name} is said to have changed"
+
+
+def _look(stores: Stores, key: bytes) -> state_pb2.TaskView | None:
+    """What roles that rest have to see of a task; None without it."""
+    code, value = query(stores, "/task", key, 0)
+    if code:
+        return None
+    view = state_pb2.TaskView.FromString(value)
+    view.ClearField("commitments")
+    view.ClearField("audits")
+    for current in view.rounds:
+        current.ClearField("committed")
+    return view
 
 
 def _check_faults_between(old: State, new: State) -> None:

@@ -186,6 +186,7 @@ class LedgerHarness:
         self.pending.clear()
         audit.check_after(self.stores, self.validators)
         audit.check_between(before, self.stores)
+        audit.check_told(before, self.stores, results.events)
         return results
 
     def blocks(self, count: int) -> None:

@@ -50,6 +50,9 @@ class FakeLedger:
     async def wait_for_block(self, after_height: int) -> int:
         return after_height + 1
 
+    async def wait_for_change(self, task_id: int, after_height: int) -> int:
+        return after_height + 1
+
     async def get_task(self, task_id: int) -> state_pb2.TaskView | None:
         return self.views.pop(0) if len(self.views) > 1 else self.views[0]
 

@@ -78,14 +78,18 @@ class FakeNode:
             await self.close_sockets()
             await runner.cleanup()
 
-    async def make_block(self) -> None:
-        """One more block, which includes what is due, and whose header goes to all subscribers."""
+    async def make_block(self, *changed: int | str, without_events: bool = False) -> None:
+        """One more block, which includes what is due. Its events, changes of tasks, go to all subscribers."""
         self.height += 1
         self.sequence += self.pending
         self.pending = 0
-        for subscription in [s for s in self.subscriptions if not s.closed]:
-            header = {"height": str(self.height)}
-            await subscription.send_json({"result": {"data": {"value": {"header": header}}}})
+        events = [
+            {"type": "task_changed", "attributes": [{"key": "task", "value": str(task), "index": True}]}
+            for task in changed
+        ]
+        value = {"height": str(self.height), "events": events or None, "num_txs": "0"}
+        for subscription in [s for s in self.subscriptions if not s.closed and not without_events]:
+            await subscription.send_json({"result": {"data": {"value": value}}})
 
     async def run(self, interval_seconds: float = 0.01) -> None:
         """Make blocks until cancelled."""

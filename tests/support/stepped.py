@@ -21,19 +21,23 @@ class SteppedLedger:
         self.available = True
         self.submitted: list[transaction_pb2.Body] = []
         self.decide: Callable[[transaction_pb2.Body], int] = lambda body: 0  # the code that a transaction gets
+        self.looks = 0  # at the task
+        self._changed = view.height  # the last block that was not quiet
         self._news = asyncio.Event()
 
-    async def show(self, view: state_pb2.TaskView) -> None:
-        """A new block; returns once the roles wait for the next.
+    async def show(self, view: state_pb2.TaskView, *, quiet: bool = False) -> None:
+        """A new block, `quiet` if who rests is not to look; returns once the roles wait for the next.
 
         Under a virtual clock, on which a moment passes when nothing else can happen.
         """
-        self.add_block(view)
+        self.add_block(view, quiet=quiet)
         await asyncio.sleep(1.0)
 
-    def add_block(self, view: state_pb2.TaskView) -> None:
+    def add_block(self, view: state_pb2.TaskView, *, quiet: bool = False) -> None:
         """One higher than the last whatever the view says."""
         height = self.view.height + 1
+        if not quiet:
+            self._changed = height
         self.view = state_pb2.TaskView()
         self.view.CopyFrom(view)
         self.view.height = height
@@ -48,7 +52,14 @@ class SteppedLedger:
             raise LedgerUnavailable("the node is down")
         return self.view.height
 
+    async def wait_for_change(self, task_id: int, after_height: int) -> int:
+        height = await self.wait_for_block(after_height)
+        while self._changed <= after_height:
+            height = await self.wait_for_block(height)
+        return height
+
     async def get_task(self, task_id: int) -> state_pb2.TaskView | None:
+        self.looks += 1
         if not self.available:
             raise LedgerUnavailable("the node is down")
         return self.view if task_id == TASK_ID else None

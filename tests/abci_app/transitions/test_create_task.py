@@ -111,7 +111,9 @@ def test_chunks_are_powers_of_two(ledger: LedgerHarness, chunk_values: int) -> N
     ledger.reject(errors.InvalidTaskParameters, REQUESTER, create(chunk_values=chunk_values))
 
 
-@pytest.mark.parametrize("rule", ["", "blend(f=1)", "median", "median( )", "trimmed_mean(f=01)", "trimmed_mean(f=9999)"])
+@pytest.mark.parametrize(
+    "rule", ["", "blend(f=1)", "median", "median( )", "trimmed_mean(f=01)", "trimmed_mean(f=9999)"]
+)
 def test_unknown_or_unclear_rules_are_refused(ledger: LedgerHarness, rule: str) -> None:
     ledger.reject(errors.InvalidRule, REQUESTER, create(rule=rule))
 

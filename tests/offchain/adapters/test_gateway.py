@@ -259,6 +259,87 @@ def test_a_subscription_spares_the_polling() -> None:
     run(scenario)
 
 
+async def _subscribe(node: FakeNode, gateway: Gateway) -> None:
+    """Returns once the gateway has the events of block 11, and knows no earlier ones."""
+    await gateway.wait_for_block(0)
+    await node.wait_until(lambda: bool(node.subscriptions))
+    await node.make_block()
+    await gateway.wait_for_block(10)
+
+
+@pytest.mark.parametrize("news", [7, "all"])
+def test_waiting_for_a_change_passes_over_blocks_that_say_they_made_none(news: int | str) -> None:
+    async def scenario(node: FakeNode, gateway: Gateway) -> None:
+        await _subscribe(node, gateway)
+        waiter = asyncio.create_task(gateway.wait_for_change(7, 11))
+        for changed in ((), (8,), (8, news)):
+            await asyncio.sleep(0)
+            assert not waiter.done()
+            await node.make_block(*changed)
+        assert await waiter == 14
+        assert await gateway.wait_for_change(7, 13) == 14
+        assert "abci_query" not in node.calls
+
+    run(scenario)
+
+
+def test_waiting_for_a_change_ends_where_events_are_missing() -> None:
+    """Whatever was in them: one look too many does no harm."""
+
+    async def scenario(node: FakeNode, gateway: Gateway) -> None:
+        assert await gateway.wait_for_change(7, 0) == 10  # nothing is known of these
+        await _subscribe(node, gateway)
+        assert await gateway.wait_for_change(7, 9) == 11
+        waiter = asyncio.create_task(gateway.wait_for_change(7, 11))
+        await node.make_block()
+        await node.make_block(7, without_events=True)
+        await node.make_block()
+        assert await waiter == 14
+        await node.make_block(without_events=True)
+        assert await gateway.get_height() == 15
+        assert await gateway.wait_for_change(7, 14) == 15
+
+    run(scenario)
+
+
+def test_waiting_for_a_change_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_REST_BLOCKS", 3)
+
+    async def scenario(node: FakeNode, gateway: Gateway) -> None:
+        await _subscribe(node, gateway)
+        waiter = asyncio.create_task(gateway.wait_for_change(7, 11))
+        for _ in range(3):
+            assert not waiter.done()
+            await node.make_block()
+        assert await waiter == 14
+
+    run(scenario)
+
+
+def test_changes_of_many_tasks_are_forgotten_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_CHANGES", 2)
+
+    async def scenario(node: FakeNode, gateway: Gateway) -> None:
+        await _subscribe(node, gateway)
+        await node.make_block(7)
+        await node.make_block(8, 9)
+        await gateway.wait_for_block(12)
+        assert await gateway.wait_for_change(7, 11) == 13
+
+    run(scenario)
+
+
+def test_waiting_for_a_change_without_a_subscription_is_waiting_for_a_block() -> None:
+    async def scenario(node: FakeNode, gateway: Gateway) -> None:
+        node.takes_subscriptions = False
+        await gateway.wait_for_block(0)
+        waiter = asyncio.create_task(gateway.wait_for_change(7, 10))
+        await node.make_block()
+        assert await waiter == 11
+
+    run(scenario)
+
+
 def test_waiting_bears_a_node_that_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_SLOW_POLL_SECONDS", 0.05)
 

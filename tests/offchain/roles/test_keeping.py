@@ -189,3 +189,50 @@ def test_a_models_author_is_its_aggregator_or_its_signers() -> None:
     attempt.signers.extend(key.address for key in AGGREGATORS[1:])
     view = make_view((3, OPEN), attempts=[attempt], demands=demands)
     assert find_sources(view, model.root) == [*REPLICA_ADDRESSES, *(key.address for key in AGGREGATORS)]
+
+
+def test_who_rests_looks_when_something_changed_and_who_is_at_work_at_every_block() -> None:
+    async def scenario() -> None:
+        author = Author()
+        is_resting = True
+        seen: list[int] = []
+
+        async def act(view: state_pb2.TaskView) -> None:
+            seen.append(view.height)
+
+        work = asyncio.create_task(work_on_task(author.ledger, TASK_ID, act, author.kept, rests=lambda _: is_resting))
+        await asyncio.sleep(1.0)
+        for quiet in (True, True, False, True):
+            await author.ledger.show(QUIET, quiet=quiet)
+        assert seen == [HEIGHT, HEIGHT + 3]
+        is_resting = False  # from the next look on
+        await author.ledger.show(QUIET)
+        for _ in range(2):
+            await author.ledger.show(QUIET, quiet=True)
+        assert seen[2:] == [HEIGHT + 5, HEIGHT + 6, HEIGHT + 7]
+        work.cancel()
+
+    run_virtually(scenario())
+
+
+def test_a_demand_is_heard_while_work_goes_on_without_a_look_at_every_block() -> None:
+    async def scenario() -> None:
+        author = Author()
+        author.kept.keep(3, UPDATE)
+        forever = asyncio.Event()
+
+        async def act(view: state_pb2.TaskView) -> None:
+            await forever.wait()
+
+        work = author.work(act)
+        await asyncio.sleep(1.0)
+        await author.ledger.show(QUIET)
+        looks = author.ledger.looks
+        for _ in range(3):
+            await author.ledger.show(QUIET, quiet=True)
+        assert author.ledger.looks == looks
+        await author.ledger.show(DEMANDED)
+        assert await author.is_serving()
+        work.cancel()
+
+    run_virtually(scenario())

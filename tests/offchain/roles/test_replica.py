@@ -148,6 +148,9 @@ class FakeLedger:
             raise LedgerUnavailable("the node is down")
         return height
 
+    async def wait_for_change(self, task_id: int, after_height: int) -> int:
+        return await self.wait_for_block(after_height)
+
     async def get_task(self, task_id: int) -> state_pb2.TaskView | None:
         self.asked += 1
         await asyncio.sleep(0)

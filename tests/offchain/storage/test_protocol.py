@@ -151,6 +151,39 @@ def test_data_of_every_length_is_packed_as_msgpack_does(size: int) -> None:
     assert protocol.encode_put(put) == msgpack.packb({name: getattr(put, name) for name in protocol._PUT})
 
 
+def test_large_data_is_not_copied_out_of_its_message() -> None:
+    put = replace(PUT, data=bytes(1 << 16))
+    message = protocol.encode_put(put)
+    decoded = protocol.decode_put(message)
+    assert decoded == put
+    assert isinstance(decoded.data, memoryview)
+    assert decoded.data.obj is message
+
+
+@st.composite
+def almost_puts(draw: st.DrawFn) -> bytes:
+    """Messages with what looks like large data at their end, or in their middle."""
+    data = draw(st.binary(min_size=1, max_size=64))
+    bait = b"\xa4data\xc6" + len(data).to_bytes(4, "big") + data
+    fields = {name: draw(st.sampled_from([FIELDS[name], bait, bait[:5], {"data": data}])) for name in FIELDS}
+    packed = [msgpack.packb(name) + msgpack.packb(value) for name, value in fields.items() if name != "data"]
+    parts = [*packed, *[bait] * draw(st.integers(0, 2))]
+    message = bytes([0x80 | min(15, len(parts))]) + b"".join(draw(st.permutations(parts)))
+    return draw(st.sampled_from([message, message + b"\x00", message[:-1], message + bait]))
+
+
+@given(message=almost_puts() | st.binary(max_size=300))
+def test_what_is_unpacked_around_its_data_is_what_msgpack_finds(message: bytes) -> None:
+    large = protocol._LARGE_BYTES
+    protocol._LARGE_BYTES = 1  # type: ignore[misc]
+    try:
+        found = protocol._unpack_around_data(message)
+    finally:
+        protocol._LARGE_BYTES = large  # type: ignore[misc]
+    if found is not None:
+        assert found == protocol._unpack(message)
+
+
 @given(message=st.binary(max_size=300))
 def test_no_bytes_make_a_decoder_fail_otherwise(message: bytes) -> None:
     for decode in (protocol.decode_put, protocol.decode_get, protocol.decode_opening_reply):
