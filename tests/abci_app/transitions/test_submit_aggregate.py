@@ -61,6 +61,7 @@ def test_A1_the_attempts_record_holds_all_that_it_will_be_judged_on(task: TaskHa
         model_root=message.model_root,
         certificate=message.certificate,
         beacon=chain.beacon,
+        round_beacon=current.beacon,
         freeze_height=current.freeze_height,
         submit_height=chain.height,
         window_close_height=chain.height + 6,
