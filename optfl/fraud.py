@@ -10,6 +10,7 @@ happens later can turn an honest aggregate into a fraud (red team R1).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,6 +21,10 @@ from optfl.rules import parse_rule
 from optfl.rules.gram import count_totals
 from optfl.vectors import ChunkedVector, Opening, Shape, VectorError, verify_opening, verify_range_opening
 from optfl.wire import state_pb2, transaction_pb2
+
+_JUDGED: dict[bytes, bool] = {}
+"""What `is_fraud` said last, by the hash of all that it depends on: it says the same again."""
+_MAX_JUDGED = 256
 
 Proof = transaction_pb2.OutputProof | transaction_pb2.StepProof | transaction_pb2.WeightsProof
 
@@ -95,6 +100,20 @@ def is_fraud(parameters: transaction_pb2.TaskParameters, attempt: state_pb2.Atte
 
     Raises ProofError if an opening does not verify against the attempt's record, or it has no such step.
     """
+    # One proof is judged on its way into the mempool, into a proposal and into a block; copies of it as often.
+    digest = hashlib.sha256()
+    for part in (parameters, attempt, proof):
+        encoded = part.SerializeToString(deterministic=True)
+        digest.update(len(encoded).to_bytes(8, "big") + encoded)
+    key = digest.digest()
+    if key not in _JUDGED:
+        _JUDGED[key] = _is_fraud(parameters, attempt, proof)
+        if len(_JUDGED) > _MAX_JUDGED:
+            _JUDGED.pop(next(iter(_JUDGED)), None)
+    return _JUDGED[key]
+
+
+def _is_fraud(parameters: transaction_pb2.TaskParameters, attempt: state_pb2.Attempt, proof: Proof) -> bool:
     match proof:
         case transaction_pb2.OutputProof():
             return _is_wrong_output(parameters, attempt, proof)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from optfl import certificates, traces
 from optfl.rules import RoundFacts, parse_rule
+from optfl.rules.base import output_operations
 from optfl.rules.gram import count_totals
 from optfl.vectors import Shape
 from optfl.wire import state_pb2, transaction_pb2
@@ -225,7 +226,7 @@ def _compute_path_bytes(shape: Shape) -> int:
 def compute_proof_operations(parameters: transaction_pb2.TaskParameters) -> int:
     """Work of judging the most expensive proof of such a task, in values read."""
     rule, updates = parse_rule(parameters.rule), parameters.clients_per_round
-    output = max(rule.mixed_updates(updates), 1) * updates * parameters.chunk_values
+    output = output_operations(rule, updates, parameters.chunk_values)
     if not rule.needs_totals:
         return output
     return max(output, 2 * traces.BLOCK_VALUES, rule.weight_operations(updates))

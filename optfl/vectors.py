@@ -20,6 +20,7 @@ from optfl import merkle
 
 VECTOR_DOMAIN = b"optfl/vector/v1"
 DEFAULT_CHUNK_VALUES = 2048
+MAX_VECTOR_BYTES = 1 << 29  # a model of 2^27 values, 4 bytes each: what replicas take, and tasks may ask them to
 
 Data = bytes | memoryview
 """Bytes that nobody changes: of a message as it came, without a copy."""

@@ -11,6 +11,7 @@ from optfl.rules import RoundFacts, RuleError, parse_rule
 from optfl.tasks import model_shape, needs_totals, trace_shape
 from optfl.wire import state_pb2, transaction_pb2
 
+MAX_WEIGHTS = 1 << 16  # nearest neighbours of the most clients, a bit each, in a few stages
 Claim = transaction_pb2.SubmitAggregate | transaction_pb2.SubmitCertifiedAggregate
 
 
@@ -18,6 +19,10 @@ def validate_claim(message: Claim) -> None:
     validate_root(message.model_root, "model_root")
     if message.HasField("reduction"):
         validate_root(message.reduction.trace_root, "trace_root")
+        if len(message.reduction.weights) > MAX_WEIGHTS:
+            raise errors.InvalidField(
+                f"{len(message.reduction.weights)} weights; no rule decides by more than {MAX_WEIGHTS}"
+            )
 
 
 def check_claim(
@@ -28,7 +33,9 @@ def check_claim(
     current: state_pb2.Round,
 ) -> None:
     """Raise unless all that could prove a claimed model wrong is stored, and what its totals decide can be executed."""
-    _check_reduction(state, task, current, message)
+    if message.HasField("reduction") != needs_totals(task.parameters):
+        verb = "needs" if needs_totals(task.parameters) else "has no"
+        raise errors.BadReduction(f"{task.parameters.rule} {verb} trace and weights; look at the task's rule")
     claimed = [(model_shape(task.parameters), message.model_root, message.certificate)]
     if message.HasField("reduction"):
         shape = trace_shape(task.parameters, current.committed)
@@ -44,22 +51,16 @@ def check_claim(
             root=root,
             certificate=certificate,
         )
+    if message.HasField("reduction"):  # last: of all checks it takes longest
+        _check_weights(state, task, current, message.reduction)
 
 
-def _check_reduction(
-    state: State,
-    task: state_pb2.Task,
-    current: state_pb2.Round,
-    message: Claim,
+def _check_weights(
+    state: State, task: state_pb2.Task, current: state_pb2.Round, reduction: transaction_pb2.Reduction
 ) -> None:
-    if message.HasField("reduction") != needs_totals(task.parameters):
-        verb = "needs" if needs_totals(task.parameters) else "has no"
-        raise errors.BadReduction(f"{task.parameters.rule} {verb} trace and weights; look at the task's rule")
-    if not message.HasField("reduction"):
-        return
     sample_weights = tuple(commitment.weight for commitment in get_commitments(state, current))
     try:
-        parse_rule(task.parameters.rule).recipe(message.reduction.weights, RoundFacts(sample_weights, current.beacon))
+        parse_rule(task.parameters.rule).recipe(reduction.weights, RoundFacts(sample_weights, current.beacon))
     except RuleError as error:
         # Whatever is wrong with them, an output can be computed of what is taken here, and so be proven wrong.
         raise errors.BadReduction(f"weights that no totals can decide on: {error}") from None

@@ -11,6 +11,7 @@ from optfl import errors, tasks
 from optfl.fees import compute_fee
 from optfl.rules import Rule, RuleError, parse_rule
 from optfl.transactions import MAX_TRANSACTION_BYTES
+from optfl.vectors import MAX_VECTOR_BYTES
 from optfl.votes import MAX_EPSILON
 from optfl.wire import state_pb2, transaction_pb2
 
@@ -120,6 +121,12 @@ def _validate_rule(parameters: transaction_pb2.TaskParameters) -> None:
             f"a fraud proof would take {size} bytes of at most {MAX_TRANSACTION_BYTES}; "
             "use a smaller chunk_values or fewer clients_per_round"
         )
+    elif tasks.needs_totals(parameters):
+        size = tasks.trace_shape(parameters, parameters.clients_per_round).size_bytes
+        if size > MAX_VECTOR_BYTES:
+            raise errors.InvalidTaskParameters(
+                f"a trace would take {size} bytes, replicas take {MAX_VECTOR_BYTES}; use fewer clients_per_round"
+            )
 
 
 def _validate_plugin(parameters: transaction_pb2.TaskParameters) -> None:

@@ -15,14 +15,13 @@ import msgpack  # type: ignore[import-untyped]  # ships no types
 from offchain.storage.store import Kind
 from optfl import keys, merkle
 from optfl.certificates import Statement, encode_receipt
-from optfl.vectors import Data, Opening
+from optfl.vectors import MAX_VECTOR_BYTES, Data, Opening
 
 Verb = Literal["put", "get", "ballot"]
 Handle = Callable[[bytes], bytes]
 """From a request to its answer; what is wrong with a request is said in the answer. Called from several threads."""
 
 # Every limit on what a peer can make us hold in memory.
-MAX_VECTOR_BYTES = 1 << 29  # the ledger takes tasks of up to 2^27 values, 4 bytes each in a model
 MAX_PATH_HASHES = 64  # a vector has less than 2^64 chunks
 MAX_MESSAGE_BYTES = MAX_VECTOR_BYTES + 4096
 MAX_GET_BYTES = 1024

@@ -19,7 +19,7 @@ from offchain.storage.store import kind_of
 from offchain.storage.verify import BadAnswer, check_opening_reply, check_receipt_reply, check_vector_reply
 from optfl.certificates import Statement, build_certificate
 from optfl.keys import SigningKey, address_of
-from optfl.vectors import ChunkedVector, Opening, Shape, compute_vector_id
+from optfl.vectors import MAX_VECTOR_BYTES, ChunkedVector, Opening, Shape, compute_vector_id
 from optfl.wire import receipt_pb2
 
 log = logging.getLogger(__name__)
@@ -143,8 +143,8 @@ class ReplicatedBlobs:
             raise ValueError(f"the statement is {statement.owner.hex()}'s; this account is {self._key.address.hex()}")
         if not len(data) == statement.size_bytes == shape.size_bytes:
             raise ValueError(f"{len(data)} bytes, stated as {statement.size_bytes}, of a shape of {shape.size_bytes}")
-        if len(data) > protocol.MAX_VECTOR_BYTES:
-            raise ValueError(f"{len(data)} bytes; a replica takes vectors of up to {protocol.MAX_VECTOR_BYTES}")
+        if len(data) > MAX_VECTOR_BYTES:
+            raise ValueError(f"{len(data)} bytes; a replica takes vectors of up to {MAX_VECTOR_BYTES}")
 
     async def _put_at(self, replica_key: bytes, statement: Statement, request: bytes) -> bytes:
         """The replica's signature. Tries again while the replica is away or behind, for a bounded time."""

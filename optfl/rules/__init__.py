@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from optfl.rules.arc import AdaptiveRobustClipping
@@ -91,6 +92,7 @@ MAX_STAGES = 4  # before a rule
 _SYNTAX = re.compile(r"([a-z_]{1,32})\(((?:[a-z_]{1,32}=[0-9]{1,9}(?:, |(?=\))))*)\)")
 
 
+@lru_cache(maxsize=256)  # a task's rule is asked for with every attempt and proof; rules do not change
 def parse_rule(text: str) -> Rule:
     """The rule that `text` is the canonical name of, e.g. "nnm(f=1) | median()"; RuleError for anything else."""
     *stages, last = text[:512].split(" | ")

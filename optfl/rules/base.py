@@ -108,6 +108,10 @@ class Rule(Protocol):
         """Work of `weights` from K updates' totals, in values read: what a task's limit on proofs counts."""
         ...
 
+    def recipe_operations(self, updates: int) -> int:
+        """Work of `recipe`, in the same unit."""
+        ...
+
 
 class CoordinatewiseRule:
     """Shared by rules whose every output coordinate depends on the same coordinate of the updates alone."""
@@ -133,9 +137,15 @@ class CoordinatewiseRule:
     def weight_operations(self, updates: int) -> int:
         return 0
 
+    def recipe_operations(self, updates: int) -> int:
+        return updates
+
 
 class GramRule:
     """Shared by rules that need the Gram matrix of the updates."""
+
+    def recipe_operations(self, updates: int) -> int:
+        return updates
 
     @property
     def maximum_updates(self) -> int:
@@ -188,14 +198,14 @@ def fit_rows(rows: npt.NDArray[Any], denominator: int, most: int) -> tuple[Int64
 
 
 def output_operations(rule: Rule, updates: int, chunk_values: int) -> int:
-    """Work of a chunk's output from K updates: what a task's limit on proofs counts, about 6 ns each.
+    """Work of a recipe and a chunk's output from K updates: what a task's limit on proofs counts, about 6 ns each.
 
     Values are read, then combined (a multiplication takes a tenth of that) and sorted, where the rule does that.
     """
     mixed = rule.mixed_updates(updates)
     ordered = mixed or updates
     sorting = ordered * ordered.bit_length() if ordered > 1 else 0
-    return (updates + -(-mixed * updates // 8) + sorting) * chunk_values
+    return (updates + -(-mixed * updates // 8) + sorting) * chunk_values + rule.recipe_operations(updates)
 
 
 def check_parameter(rule: object, name: str, value: int, least: int, most: int) -> None:

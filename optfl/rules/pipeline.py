@@ -5,6 +5,8 @@ All are linear, so a whole pipeline is one matrix of integers over one denominat
 
 from __future__ import annotations
 
+import bisect
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -41,6 +43,58 @@ class PreAggregator(Protocol):
 
     @property
     def minimum_updates(self) -> int: ...
+
+    @property
+    def needs_totals(self) -> bool: ...
+
+    def count_mixed(self, updates: int) -> int:
+        """Combinations that it makes of so many updates."""
+        ...
+
+    def count_weights(self, updates: int) -> int:
+        """Integers that `weights` gives."""
+        ...
+
+    def weights(self, gram: Gram | None, facts: RoundFacts) -> tuple[int, ...]: ...
+
+    def mixture(self, weights: Sequence[int], facts: RoundFacts) -> Mixture:
+        """RuleError for weights that no totals could have given."""
+        ...
+
+    def weight_operations(self, updates: int) -> int: ...
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """`stages` in order, then `rule`, on what the last of them has made."""
+
+    stages: tuple[PreAggregator, ...]
+    rule: Rule
+
+    def __str__(self) -> str:
+        return " | ".join(map(str, (*self.stages, self.rule)))
+
+    @cached_property
+    def minimum_updates(self) -> int:
+        """The least K with which every stage and the rule get enough. More than MAX_UPDATES if none is."""
+        # Of more updates a stage never makes fewer: what is enough stays enough.
+        return 1 + bisect.bisect_left(range(1, MAX_UPDATES + 1), True, key=self._is_enough)
+
+    @cached_property
+    def maximum_updates(self) -> int:
+        """The greatest K of which the rule gets no more than it takes."""
+        return bisect.bisect_left(range(1, MAX_UPDATES + 1), True, key=self._is_too_many)
+
+    def _is_enough(self, updates: int) -> bool:
+        for stage in self.stages:
+            if updates < stage.minimum_updates:
+                return False
+            updates = stage.count_mixed(updates)
+        return updates >= self.rule.minimum_updates
+
+    def _is_too_many(self, updates: int) -> bool:
+        *_, mixed = self._count_inputs(updates)
+        return mixed > self.rule.maximum_updates
 
     @property
     def needs_totals(self) -> bool: ...
@@ -143,6 +197,13 @@ class Pipeline:
             if is_mixed:  # two products of matrices in a few limbs, which take cutting
                 operations += m * k * (k + m) // 2 + 150 * k * (k + m)
         return operations + self.rule.weight_operations(inputs[-1])
+
+    def recipe_operations(self, updates: int) -> int:
+        inputs = list(self._count_inputs(updates))
+        # Each stage but the first, and a rule with rows, multiplies what it makes with all that came before it.
+        products = sum(m * k * updates for k, m in itertools.pairwise(inputs[1:]))
+        products += self.rule.mixed_updates(inputs[-1]) * inputs[-1] * updates
+        return products // 2 + 16 * sum(m * updates for m in inputs)
 
 
 def _combine(
