@@ -28,6 +28,7 @@ ALL_REPLICAS = tuple(f"replica{i}" for i in range(REPLICAS))
 SIGNS_ANYTHING = "selective-replica@1000"  # honest in each of our rounds, but that it signs for its accomplices
 
 LIAR = {"aggregator1": "coordinate@2"}
+LIARS = {f"aggregator{i}": "coordinate@2" for i in (0, 1, 2)}
 SPAMMER = {"challenger1": "serial-challenges@2"}
 OWNED_REPLICAS = dict.fromkeys(ALL_REPLICAS, SIGNS_ANYTHING)
 
@@ -97,6 +98,8 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation("proposer: censors disputes, nobody lies", {"proposer1": "censoring-proposer"}),
     Deviation("proposer: censors disputes for its lying aggregator",
               {"proposer1": "censoring-proposer", "aggregator1": "coordinate@2"}),
+    Deviation("proposer: puts its copy of a proof in its place, somebody lies", {"proposer1": "copying-proposer"},
+              among=LIARS),
     Deviation("challenger: a false proof of every attempt", {"challenger1": "spam-proofs@2"}),
     Deviation("challenger: a vote on every attempt", {"challenger1": "serial-challenges@2"}),
     Deviation("challenger: demands of every attempt", {"challenger1": "serial-demands@2"}),

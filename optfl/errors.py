@@ -339,6 +339,18 @@ class AlreadyAnswered(Rejection):
     code = 72
 
 
+class AlreadyAnnounced(Rejection):
+    """The account has announced a proof of this attempt."""
+
+    code = 73
+
+
+class TooManyAnnouncements(Rejection):
+    """As many accounts as may have announced proofs of the attempt."""
+
+    code = 74
+
+
 # 80..99: disputes.
 
 

@@ -91,6 +91,9 @@ ADVERSARIES: dict[str, Adversary] = {
     "minority-voter": Adversary("validator", "votes for, and signs, a model of its own making", Outcome.HARMLESS),
     "silent-validator": Adversary("validator", "proposes blocks, and neither watches nor votes", Outcome.HARMLESS),
     "censoring-proposer": Adversary("proposer", "leaves every dispute out of its blocks", Outcome.HARMLESS),
+    "copying-proposer": Adversary(
+        "proposer", "puts copies of others' proofs into its blocks, in their place", Outcome.HARMLESS
+    ),
     "withholding-proposer": Adversary("proposer", "reveals no value of its beacon, and goes unpaid", Outcome.HARMLESS),
     # accounts that anybody can have
     "copied-proofs": Adversary("challenger", "sends others' proofs as its own", Outcome.HARMLESS),

@@ -40,5 +40,9 @@ def demand_key(task_id: int, round_number: int, parent_attempt: int, attempt_id:
     return demand_prefix(task_id, round_number) + b"".join(n.to_bytes(4, "big") for n in numbers)
 
 
+def announcement_key(task_id: int, attempt_id: int, prover: bytes) -> bytes:
+    return attempt_key(task_id, attempt_id) + prover
+
+
 def audit_key(task_id: int, attempt_id: int, replica: int) -> bytes:
     return attempt_key(task_id, attempt_id) + replica.to_bytes(2, "big")

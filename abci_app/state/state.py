@@ -95,6 +95,7 @@ class State:
         self.challenges = store("challenges", state_pb2.Challenge)
         self.demands = store("demands", state_pb2.Demand)
         self.audits = store("audits", state_pb2.Audit)
+        self.announcements = store("announcements", state_pb2.Announcement)
         self.equivocations = store("equivocations", state_pb2.Equivocation)
         self.events: list[Event] = []
         self._params: state_pb2.Params | None = None

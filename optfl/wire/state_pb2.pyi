@@ -487,6 +487,16 @@ class Audit(_message.Message):
     height: int
     def __init__(self, height: _Optional[int] = ...) -> None: ...
 
+class Announcement(_message.Message):
+    __slots__ = ("commitment", "height", "validator")
+    COMMITMENT_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    VALIDATOR_FIELD_NUMBER: _ClassVar[int]
+    commitment: bytes
+    height: int
+    validator: bool
+    def __init__(self, commitment: _Optional[bytes] = ..., height: _Optional[int] = ..., validator: bool = ...) -> None: ...
+
 class Equivocation(_message.Message):
     __slots__ = ("member", "height", "slashed")
     MEMBER_FIELD_NUMBER: _ClassVar[int]
@@ -614,7 +624,7 @@ class Escrow(_message.Message):
     def __init__(self, task_id: _Optional[int] = ..., amount: _Optional[int] = ...) -> None: ...
 
 class TaskView(_message.Message):
-    __slots__ = ("height", "task", "rounds", "commitments", "attempts", "digests", "replica_keys", "convictions", "validators", "challenges", "demands", "audits", "members")
+    __slots__ = ("height", "task", "rounds", "commitments", "attempts", "digests", "replica_keys", "convictions", "validators", "challenges", "demands", "audits", "members", "announcements")
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     ROUNDS_FIELD_NUMBER: _ClassVar[int]
@@ -628,6 +638,7 @@ class TaskView(_message.Message):
     DEMANDS_FIELD_NUMBER: _ClassVar[int]
     AUDITS_FIELD_NUMBER: _ClassVar[int]
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    ANNOUNCEMENTS_FIELD_NUMBER: _ClassVar[int]
     height: int
     task: Task
     rounds: _containers.RepeatedCompositeFieldContainer[Round]
@@ -641,7 +652,18 @@ class TaskView(_message.Message):
     demands: _containers.RepeatedCompositeFieldContainer[Demand]
     audits: _containers.RepeatedCompositeFieldContainer[AnsweredAudit]
     members: _containers.RepeatedCompositeFieldContainer[Member]
-    def __init__(self, height: _Optional[int] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., rounds: _Optional[_Iterable[_Union[Round, _Mapping]]] = ..., commitments: _Optional[_Iterable[_Union[RoundCommitments, _Mapping]]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., digests: _Optional[_Iterable[_Union[Digest, _Mapping]]] = ..., replica_keys: _Optional[_Iterable[bytes]] = ..., convictions: _Optional[_Iterable[_Union[Conviction, _Mapping]]] = ..., validators: _Optional[_Iterable[bytes]] = ..., challenges: _Optional[_Iterable[_Union[Challenge, _Mapping]]] = ..., demands: _Optional[_Iterable[_Union[Demand, _Mapping]]] = ..., audits: _Optional[_Iterable[_Union[AnsweredAudit, _Mapping]]] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ...) -> None: ...
+    announcements: _containers.RepeatedCompositeFieldContainer[AnnouncedProof]
+    def __init__(self, height: _Optional[int] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., rounds: _Optional[_Iterable[_Union[Round, _Mapping]]] = ..., commitments: _Optional[_Iterable[_Union[RoundCommitments, _Mapping]]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., digests: _Optional[_Iterable[_Union[Digest, _Mapping]]] = ..., replica_keys: _Optional[_Iterable[bytes]] = ..., convictions: _Optional[_Iterable[_Union[Conviction, _Mapping]]] = ..., validators: _Optional[_Iterable[bytes]] = ..., challenges: _Optional[_Iterable[_Union[Challenge, _Mapping]]] = ..., demands: _Optional[_Iterable[_Union[Demand, _Mapping]]] = ..., audits: _Optional[_Iterable[_Union[AnsweredAudit, _Mapping]]] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., announcements: _Optional[_Iterable[_Union[AnnouncedProof, _Mapping]]] = ...) -> None: ...
+
+class AnnouncedProof(_message.Message):
+    __slots__ = ("attempt_id", "prover", "announcement")
+    ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
+    PROVER_FIELD_NUMBER: _ClassVar[int]
+    ANNOUNCEMENT_FIELD_NUMBER: _ClassVar[int]
+    attempt_id: int
+    prover: bytes
+    announcement: Announcement
+    def __init__(self, attempt_id: _Optional[int] = ..., prover: _Optional[bytes] = ..., announcement: _Optional[_Union[Announcement, _Mapping]] = ...) -> None: ...
 
 class AnsweredAudit(_message.Message):
     __slots__ = ("attempt_id", "replica")

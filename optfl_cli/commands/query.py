@@ -24,6 +24,7 @@ Plain = dict[str, Any]
 # The stores and what is in them; for those with a single value, its key.
 STORES: dict[str, type[Message]] = {
     "accounts": state_pb2.Account,
+    "announcements": state_pb2.Announcement,
     "attempts": state_pb2.Attempt,
     "audits": state_pb2.Audit,
     "chain": state_pb2.Chain,

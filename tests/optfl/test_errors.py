@@ -64,6 +64,8 @@ PERMANENT_CODES = {
     70: "BadBallots",
     71: "BadAudit",
     72: "AlreadyAnswered",
+    73: "AlreadyAnnounced",
+    74: "TooManyAnnouncements",
     80: "UnknownAttempt",
     81: "NotConvictable",
     82: "MalformedProof",

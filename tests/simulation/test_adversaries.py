@@ -187,6 +187,29 @@ def test_a_copied_proof_gains_less_than_the_fees() -> None:
     assert result.report.gains["challenger1"] <= 0
 
 
+def find_rewards(result: Result) -> dict[str, int]:
+    """What provers got, by the names of their accounts."""
+    paid = [dict(e.attributes) for _, _, events in result.chain.trace for e in events if e.kind == "prover_rewarded"]
+    return {result.names[bytes.fromhex(event["prover"])]: int(event["amount"]) for event in paid}
+
+
+def test_F7_a_proposer_that_copies_a_proof_gets_nothing_for_it() -> None:
+    """In some runs its block comes after the proof: the copy convicts, the reward is burned. Else the prover has it."""
+    copied = False
+    for seed in range(30):
+        result = play({"aggregator1": "poison@2", "proposer1": "copying-proposer"}, seed=seed, rounds=3)
+        check_nobody_is_hurt(result, rounds=3)
+        assert result.report.convicted == ("aggregator1",)
+        (conviction,) = result.task.convictions
+        by_copy = conviction.reporter_reward == 0
+        assert find_rewards(result) == ({} if by_copy else {result.names[conviction.prover]: 2_000_000})
+        if by_copy:
+            assert result.names[conviction.prover] == "validator1"
+            copied = True
+            break
+    assert copied
+
+
 def test_free_training_is_paid_for() -> None:
     """The round whose updates the requester took settles all the same; its clients are paid."""
     result = play({"requester": "free-training@2"})
