@@ -448,7 +448,7 @@ class Voter(_message.Message):
     def __init__(self, operator: _Optional[bytes] = ..., power: _Optional[int] = ..., commitment: _Optional[bytes] = ..., vote: _Optional[_Union[_transaction_pb2.Vote, _Mapping]] = ..., agreed: bool = ...) -> None: ...
 
 class Demand(_message.Message):
-    __slots__ = ("task_id", "round", "parent_attempt", "attempt_id", "turn", "blob", "root", "bond", "open_height", "deadline_height", "holders", "status")
+    __slots__ = ("task_id", "round", "parent_attempt", "attempt_id", "turn", "blob", "root", "bond", "open_height", "deadline_height", "holders", "status", "beacon")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
     PARENT_ATTEMPT_FIELD_NUMBER: _ClassVar[int]
@@ -461,6 +461,7 @@ class Demand(_message.Message):
     DEADLINE_HEIGHT_FIELD_NUMBER: _ClassVar[int]
     HOLDERS_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
+    BEACON_FIELD_NUMBER: _ClassVar[int]
     task_id: int
     round: int
     parent_attempt: int
@@ -473,7 +474,8 @@ class Demand(_message.Message):
     deadline_height: int
     holders: _containers.RepeatedCompositeFieldContainer[Holder]
     status: DemandStatus
-    def __init__(self, task_id: _Optional[int] = ..., round: _Optional[int] = ..., parent_attempt: _Optional[int] = ..., attempt_id: _Optional[int] = ..., turn: _Optional[int] = ..., blob: _Optional[int] = ..., root: _Optional[bytes] = ..., bond: _Optional[_Union[Bond, _Mapping]] = ..., open_height: _Optional[int] = ..., deadline_height: _Optional[int] = ..., holders: _Optional[_Iterable[_Union[Holder, _Mapping]]] = ..., status: _Optional[_Union[DemandStatus, str]] = ...) -> None: ...
+    beacon: bytes
+    def __init__(self, task_id: _Optional[int] = ..., round: _Optional[int] = ..., parent_attempt: _Optional[int] = ..., attempt_id: _Optional[int] = ..., turn: _Optional[int] = ..., blob: _Optional[int] = ..., root: _Optional[bytes] = ..., bond: _Optional[_Union[Bond, _Mapping]] = ..., open_height: _Optional[int] = ..., deadline_height: _Optional[int] = ..., holders: _Optional[_Iterable[_Union[Holder, _Mapping]]] = ..., status: _Optional[_Union[DemandStatus, str]] = ..., beacon: _Optional[bytes] = ...) -> None: ...
 
 class Holder(_message.Message):
     __slots__ = ("operator",)

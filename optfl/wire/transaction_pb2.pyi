@@ -509,17 +509,19 @@ class DemandBlob(_message.Message):
     def __init__(self, task_id: _Optional[int] = ..., round: _Optional[int] = ..., parent_attempt: _Optional[int] = ..., attempt_id: _Optional[int] = ..., inputs: _Optional[_Iterable[int]] = ..., model: bool = ...) -> None: ...
 
 class AnswerDemand(_message.Message):
-    __slots__ = ("task_id", "round", "parent_attempt", "attempt_id", "inputs", "model")
+    __slots__ = ("task_id", "round", "parent_attempt", "attempt_id", "inputs", "model", "openings")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
     PARENT_ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    OPENINGS_FIELD_NUMBER: _ClassVar[int]
     task_id: int
     round: int
     parent_attempt: int
     attempt_id: int
     inputs: _containers.RepeatedScalarFieldContainer[int]
     model: bool
-    def __init__(self, task_id: _Optional[int] = ..., round: _Optional[int] = ..., parent_attempt: _Optional[int] = ..., attempt_id: _Optional[int] = ..., inputs: _Optional[_Iterable[int]] = ..., model: bool = ...) -> None: ...
+    openings: _containers.RepeatedCompositeFieldContainer[Opening]
+    def __init__(self, task_id: _Optional[int] = ..., round: _Optional[int] = ..., parent_attempt: _Optional[int] = ..., attempt_id: _Optional[int] = ..., inputs: _Optional[_Iterable[int]] = ..., model: bool = ..., openings: _Optional[_Iterable[_Union[Opening, _Mapping]]] = ...) -> None: ...

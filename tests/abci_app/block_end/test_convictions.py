@@ -375,7 +375,7 @@ def test_R5_the_latest_confession_there_can_be_pays_everybody_in_full(overrides:
             case height if height == closes:
                 return [(STRANGER, demands.demand(task, 1, attempt_id=1, model=True))]
             case height if height == closes + pay.demand_blocks:
-                return [(v, demands.answer(task, 1, attempt_id=1, model=True)) for v in VALIDATORS[:2]]
+                return [(v, demands.answer(task, 1, attempt_id=1, model=True, by=v)) for v in VALIDATORS[:2]]
             case height if height == prolonged:
                 return [(STRANGER, OpenChallenge(task_id=1, attempt_id=1))]
             case height if height == prolonged + 1:
