@@ -351,6 +351,12 @@ class TooManyAnnouncements(Rejection):
     code = 74
 
 
+class CopiedUpdate(Rejection):
+    """The update is another client's, of another round."""
+
+    code = 75
+
+
 # 80..99: disputes.
 
 

@@ -72,9 +72,10 @@ ADVERSARIES: dict[str, Adversary] = {
     "silent": Adversary("aggregator", "takes its turns and submits nothing", Outcome.LATE),
     # clients
     "copied-update": Adversary(
-        "client", "commits another's root and certificate, then a copy of an older update", Outcome.HARMLESS
+        "client", "commits another's root and certificate, then a copy of an older update", Outcome.REFUSED
     ),
     "extreme-weight": Adversary("client", "sends extreme values with a weight above the most", Outcome.HARMLESS),
+    "noise-update": Adversary("client", "sends noise, and does not train", Outcome.HARMLESS),
     "stale-update": Adversary("client", "commits with the base of an earlier round", Outcome.REFUSED),
     "unstored-update": Adversary(
         "client", "commits to an update that is nowhere, if enough replicas sign for it", Outcome.HARMLESS

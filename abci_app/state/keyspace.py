@@ -23,6 +23,10 @@ def commitment_key(task_id: int, round_number: int, parent_attempt: int, index: 
     return commitment_prefix(task_id, round_number, parent_attempt) + index.to_bytes(4, "big")
 
 
+def seen_update_key(task_id: int, round_number: int, root: bytes) -> bytes:
+    return round_key(task_id, round_number) + root
+
+
 def stake_key(role: int, address: bytes) -> bytes:
     return bytes([role]) + address
 

@@ -89,6 +89,7 @@ class State:
         self.tasks = store("tasks", state_pb2.Task)
         self.rounds = store("rounds", state_pb2.Round)
         self.commitments = store("commitments", state_pb2.Commitment)
+        self.seen_updates = store("seen_updates", state_pb2.SeenUpdate)
         self.attempts = store("attempts", state_pb2.Attempt)
         self.disputes = store("disputes", state_pb2.Conviction)
         self.digests = store("digests", state_pb2.Digest)

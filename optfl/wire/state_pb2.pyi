@@ -335,6 +335,14 @@ class Commitment(_message.Message):
     height: int
     def __init__(self, client: _Optional[bytes] = ..., update_root: _Optional[bytes] = ..., weight: _Optional[int] = ..., certificate: _Optional[_Union[_receipt_pb2.Certificate, _Mapping]] = ..., height: _Optional[int] = ...) -> None: ...
 
+class SeenUpdate(_message.Message):
+    __slots__ = ("parent_attempt", "clients")
+    PARENT_ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    CLIENTS_FIELD_NUMBER: _ClassVar[int]
+    parent_attempt: int
+    clients: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, parent_attempt: _Optional[int] = ..., clients: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
 class Input(_message.Message):
     __slots__ = ("client", "update_root", "weight")
     CLIENT_FIELD_NUMBER: _ClassVar[int]

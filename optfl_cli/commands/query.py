@@ -36,6 +36,7 @@ STORES: dict[str, type[Message]] = {
     "equivocations": state_pb2.Equivocation,
     "params": state_pb2.Params,
     "rounds": state_pb2.Round,
+    "seen_updates": state_pb2.SeenUpdate,
     "stakes": state_pb2.Stake,
     "supply": state_pb2.Supply,
     "tasks": state_pb2.Task,

@@ -66,6 +66,7 @@ PERMANENT_CODES = {
     72: "AlreadyAnswered",
     73: "AlreadyAnnounced",
     74: "TooManyAnnouncements",
+    75: "CopiedUpdate",
     80: "UnknownAttempt",
     81: "NotConvictable",
     82: "MalformedProof",
