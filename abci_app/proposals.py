@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from abci_app.envelope import charge_fee, check_envelope
 from abci_app.state import State, tokens
 from abci_app.state.beacons import get_proposer, is_next_reveal
+from abci_app.state.keyspace import announcement_key
 from abci_app.state_machine import Changes, FindPreimage, Stores, TxResult, compute_block_bytes
 from abci_app.transitions import TRANSITIONS, Call, submit_fraud_proof
 from abci_app.transitions.call import BlockContext, Conviction
@@ -17,6 +18,7 @@ from optfl.transactions import SignedTransaction, decode_reveal, decode_transact
 from optfl.wire import state_pb2
 
 PROOF_KIND = "submit_fraud_proof"
+_NEVER = 1 << 64  # above every height
 # Kinds with a deadline at which somebody is late, unheard or unpunished: no paid junk may crowd them out (L2).
 LANE_KINDS = (
     "submit_aggregate",
@@ -27,6 +29,7 @@ LANE_KINDS = (
     "submit_equivocation",
     "demand_blob",
     "answer_demand",
+    "announce_proof",
 )
 
 
@@ -133,7 +136,7 @@ def _judge_proof(state: State, signed: SignedTransaction) -> Conviction | None:
     """What the proof would do in the next block. Raises the Rejection that it would meet, and if it would be moot."""
     message = signed.body.submit_fraud_proof
     check_balance(state, signed.sender, signed.body.fee + state.params.proof_bond)
-    call = Call(signed.sender, signed.public_key, BlockContext(height=state.chain.height + 1, beacon=b""))
+    call = _next_call(state, signed)
     found = submit_fraud_proof.check(state, call, message)
     if found is not None and found.attempt.status == state_pb2.ATTEMPT_STATUS_CONVICTED:
         raise NotConvictable(f"attempt {message.attempt_id} is convicted already; save the fee")
@@ -144,7 +147,8 @@ def _order_disputes_first(state: State, txs: Sequence[bytes]) -> list[tuple[byte
     """Decoded transactions: first the proofs that convict, then what disputes wait for, then the others.
 
     Each stands behind what its sender sent before it. Senders with less before theirs come first: nobody's junk with a
-    proof or a vote behind it delays another's.
+    proof or a vote behind it delays another's. Of proofs with nothing before them those that were announced come first,
+    in the order of their announcements: of two against one attempt a block takes one, and a copy earns nothing (F7).
     """
     decoded = []
     for tx in txs:
@@ -166,12 +170,26 @@ def _order_disputes_first(state: State, txs: Sequence[bytes]) -> list[tuple[byte
     for i in lane:
         is_urgent[i] = True
     ordered = []
+    announced = _find_announced(state, [decoded[i][1] for i in proofs])
     for rank in ranks[:2]:
         ahead = Counter[bytes]()  # by sender, bytes of what is not urgent
         for i in rank:
             ahead[decoded[i][1].sender] += len(decoded[i][0]) * (not is_urgent[i])
-        ordered += sorted(rank, key=lambda i: ahead[decoded[i][1].sender])
+        places = {sender: (size > 0, announced.get(sender, _NEVER), size) for sender, size in ahead.items()}
+        ordered += sorted(rank, key=lambda i: places[decoded[i][1].sender])
     return [decoded[i] for i in ordered + ranks[2]]
+
+
+def _find_announced(state: State, proofs: Sequence[SignedTransaction]) -> dict[bytes, int]:
+    """By sender, the height at which the first of these was announced."""
+    heights: dict[bytes, int] = {}
+    for signed in proofs:
+        message = signed.body.submit_fraud_proof
+        if submit_fraud_proof.is_announced(state, _next_call(state, signed), message):
+            key = announcement_key(message.task_id, message.attempt_id, signed.sender)
+            height = state.announcements[key].height
+            heights[signed.sender] = min(heights.get(signed.sender, height), height)
+    return heights
 
 
 def _is_convicting(state: State, signed: SignedTransaction) -> bool:
@@ -202,10 +220,13 @@ def _find_lane(state: State, txs: Sequence[SignedTransaction]) -> list[int]:
 
 def _would_succeed(state: State, signed: SignedTransaction) -> bool:
     transition, message = TRANSITIONS[signed.kind], getattr(signed.body, signed.kind)
-    call = Call(signed.sender, signed.public_key, BlockContext(height=state.chain.height + 1, beacon=b""))
     try:
         transition.validate(message)
-        transition.check(state, call, message)
+        transition.check(state, _next_call(state, signed), message)
     except Rejection:
         return False
     return True
+
+
+def _next_call(state: State, signed: SignedTransaction) -> Call:
+    return Call(signed.sender, signed.public_key, BlockContext(height=state.chain.height + 1, beacon=b""))

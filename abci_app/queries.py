@@ -58,6 +58,7 @@ def _get_task(state: State, data: bytes, height: int) -> bytes:
         demands=[d for _, d in state.demands.items(prefix)],
         audits=[_parse_audit_key(key) for key in state.audits.all_keys(prefix)],
         members=get_members(state, task),
+        announcements=[_get_announcement(key, a) for key, a in state.announcements.items(prefix)],
     )
     for replica in task.parameters.replicas:
         stake = state.stakes.get(stake_key(transaction_pb2.ROLE_REPLICA, replica))
@@ -71,6 +72,12 @@ def _get_task(state: State, data: bytes, height: int) -> bytes:
 
 def _parse_audit_key(key: bytes) -> state_pb2.AnsweredAudit:
     return state_pb2.AnsweredAudit(attempt_id=int.from_bytes(key[8:12], "big"), replica=int.from_bytes(key[12:], "big"))
+
+
+def _get_announcement(key: bytes, announcement: state_pb2.Announcement) -> state_pb2.AnnouncedProof:
+    return state_pb2.AnnouncedProof(
+        attempt_id=int.from_bytes(key[8:12], "big"), prover=key[12:], announcement=announcement
+    )
 
 
 def _get_round_commitments(state: State, current: state_pb2.Round) -> state_pb2.RoundCommitments:

@@ -12,9 +12,19 @@ from typing import NamedTuple
 from optfl.tasks import MODEL_BLOB, TRACE_BLOB, model_shape, trace_shape
 from optfl.wire import state_pb2, transaction_pb2
 
-__all__ = ["AUDIT_DOMAIN", "MODEL_BLOB", "TRACE_BLOB", "AuditedChunk", "compute_audit", "draw_audit"]
+__all__ = [
+    "AUDIT_DOMAIN",
+    "DEMAND_DOMAIN",
+    "MODEL_BLOB",
+    "TRACE_BLOB",
+    "AuditedChunk",
+    "compute_audit",
+    "compute_demanded_chunk",
+    "draw_audit",
+]
 
 AUDIT_DOMAIN = b"optfl/audit/v1"
+DEMAND_DOMAIN = b"optfl/demand/v1"
 
 
 class AuditedChunk(NamedTuple):
@@ -47,3 +57,15 @@ def draw_audit(parameters: transaction_pb2.TaskParameters, attempt: state_pb2.At
     trace_chunks = trace_shape(parameters, inputs).chunks if attempt.HasField("reduction") else 0
     chunks = model_shape(parameters).chunks
     return compute_audit(attempt.beacon, attempt.task_id, attempt.attempt_id, replica, inputs, chunks, trace_chunks)
+
+
+def compute_demanded_chunk(demand: state_pb2.Demand, operator: bytes, chunks: int) -> int:
+    """The chunk of a demanded blob, of so many, that the validator `operator` has to show to count as its holder.
+
+    SHA-256(domain ‖ beacon of the demand ‖ the numbers of its key ‖ operator) mod chunks. Who has found nothing has
+    nothing to show.
+    """
+    numbers = (demand.round, demand.parent_attempt, demand.attempt_id, demand.turn, demand.blob)
+    seed = demand.task_id.to_bytes(8, "big") + b"".join(number.to_bytes(4, "big") for number in numbers)
+    digest = hashlib.sha256(DEMAND_DOMAIN + demand.beacon + seed + operator).digest()
+    return int.from_bytes(digest, "big") % chunks

@@ -339,10 +339,28 @@ class AlreadyAnswered(Rejection):
     code = 72
 
 
+class AlreadyAnnounced(Rejection):
+    """The account has announced a proof of this attempt."""
+
+    code = 73
+
+
+class TooManyAnnouncements(Rejection):
+    """As many accounts as may have announced proofs of the attempt."""
+
+    code = 74
+
+
+class CopiedUpdate(Rejection):
+    """The update is another client's, of another round."""
+
+    code = 75
+
+
 class BadReduction(Rejection):
     """A rule with totals needs their trace and what they decide; other rules have neither."""
 
-    code = 73
+    code = 76
 
 
 # 80..99: disputes.

@@ -201,6 +201,11 @@ def compute_inputs_hash(inputs: Iterable[state_pb2.Input]) -> bytes:
     return digest.digest()
 
 
+def compute_opening_bytes(data_bytes: int, path_length: int) -> int:
+    """Size that an opening in a message cannot exceed."""
+    return data_bytes + _PATH_ENTRY_BYTES * path_length + _OPENING_OVERHEAD_BYTES
+
+
 def compute_proof_bytes(parameters: transaction_pb2.TaskParameters) -> int:
     """Size that the largest proof of such a task, as a signed transaction, cannot exceed."""
     update, model = update_shape(parameters), model_shape(parameters)

@@ -78,9 +78,10 @@ ADVERSARIES: dict[str, Adversary] = {
     "silent": Adversary("aggregator", "takes its turns and submits nothing", Outcome.LATE),
     # clients
     "copied-update": Adversary(
-        "client", "commits another's root and certificate, then a copy of an older update", Outcome.HARMLESS
+        "client", "commits another's root and certificate, then a copy of an older update", Outcome.REFUSED
     ),
     "extreme-weight": Adversary("client", "sends extreme values with a weight above the most", Outcome.HARMLESS),
+    "noise-update": Adversary("client", "sends noise, and does not train", Outcome.HARMLESS),
     "stale-update": Adversary("client", "commits with the base of an earlier round", Outcome.REFUSED),
     "unstored-update": Adversary(
         "client", "commits to an update that is nowhere, if enough replicas sign for it", Outcome.HARMLESS
@@ -93,10 +94,13 @@ ADVERSARIES: dict[str, Adversary] = {
     # validators
     "colluding-validator": Adversary("validator", "sees no lie of the bad aggregators", Outcome.HARMLESS),
     "double-voter": Adversary("validator", "signs two votes, or two models, on one question", Outcome.SLASHED),
-    "false-holder": Adversary("validator", "says that it serves what is demanded, and does not", Outcome.HARMLESS),
+    "false-holder": Adversary("validator", "says that it serves what is demanded, and has nothing", Outcome.REFUSED),
     "minority-voter": Adversary("validator", "votes for, and signs, a model of its own making", Outcome.HARMLESS),
     "silent-validator": Adversary("validator", "proposes blocks, and neither watches nor votes", Outcome.HARMLESS),
     "censoring-proposer": Adversary("proposer", "leaves every dispute out of its blocks", Outcome.HARMLESS),
+    "copying-proposer": Adversary(
+        "proposer", "puts copies of others' proofs into its blocks, in their place", Outcome.HARMLESS
+    ),
     "withholding-proposer": Adversary("proposer", "reveals no value of its beacon, and goes unpaid", Outcome.HARMLESS),
     # accounts that anybody can have
     "copied-proofs": Adversary("challenger", "sends others' proofs as its own", Outcome.HARMLESS),

@@ -90,6 +90,15 @@ class SimulatedChain:
         """The mempool: what anyone's node can see."""
         return [pending.tx for pending in self._mempool]
 
+    def sign(self, key: SigningKey, body: transaction_pb2.Body) -> bytes:
+        """`body` as the next transaction of the account with `key`, behind what it has in the mempool."""
+        _, value = self.query("/account", key.address)
+        body.chain_id = self.chain_id
+        body.sequence = state_pb2.Account.FromString(value).sequence + self.count_pending(key.address)
+        body.expiry_height = self.height + EXPIRY_BLOCKS
+        body.fee = compute_fee(State(self.state).params, body.ByteSize() + 256)
+        return sign_transaction(key, body)
+
     def broadcast(self, tx: bytes, sender: bytes, expiry_height: int) -> asyncio.Future[TransactionResult]:
         """Offer `tx` to the mempool; the future is done once it is in a block, refused or expired."""
         future: asyncio.Future[TransactionResult] = asyncio.get_running_loop().create_future()
@@ -223,13 +232,7 @@ class SimulatedLedger:
 
     async def submit(self, body: transaction_pb2.Body) -> TransactionResult:
         await self._travel()
-        _, value = self._chain.query("/account", self.address)
-        body.chain_id = self._chain.chain_id
-        body.sequence = state_pb2.Account.FromString(value).sequence + self._chain.count_pending(self.address)
-        body.expiry_height = self._chain.height + EXPIRY_BLOCKS
-        params = State(self._chain.state).params
-        body.fee = compute_fee(params, body.ByteSize() + 256)
-        tx = sign_transaction(self._key, body)
+        tx = self._chain.sign(self._key, body)
         result = await self._chain.broadcast(tx, self.address, body.expiry_height)
         await self._travel()  # the answer may be lost, and the transaction be in a block all the same
         return result

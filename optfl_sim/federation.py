@@ -28,7 +28,7 @@ from offchain.adversaries.accomplices import Accomplices
 from offchain.adversaries.aggregator import AGGREGATORS
 from offchain.adversaries.challenger import CHALLENGERS
 from offchain.adversaries.client import CLIENTS
-from offchain.adversaries.proposer import PROPOSERS
+from offchain.adversaries.proposer import PROPOSERS, Sign
 from offchain.adversaries.replica import REPLICAS
 from offchain.adversaries.requester import REQUESTERS
 from offchain.adversaries.validator import VALIDATORS
@@ -187,7 +187,8 @@ class _Federation:
         for who, part in self._cast.items():
             if who.startswith("proposer"):
                 key = self._make_key(f"{who.replace('proposer', 'validator')}/consensus")
-                self._chain.censors[key.address] = partial(self._censor, part)
+                operator = self._keys[who.replace("proposer", "validator")]
+                self._chain.censors[key.address] = partial(self._censor, part, partial(self._chain.sign, operator))
         self._checkers = Checkers(
             names={key.address: name for name, key in self._keys.items()},
             culprits=find_culprits(self._cast) | {"sybil"},
@@ -347,9 +348,9 @@ class _Federation:
             aggregators=frozenset(self._keys[name].address for name in aggregators),
         )
 
-    def _censor(self, part: Part, txs: Sequence[bytes]) -> list[bytes]:
+    def _censor(self, part: Part, sign: Sign, txs: Sequence[bytes]) -> list[bytes]:
         is_due = self._checkers.newest_round >= part.from_round
-        return PROPOSERS[part.name].choose(txs) if is_due else list(txs)
+        return PROPOSERS[part.name].choose(txs, sign) if is_due else list(txs)
 
     def _compute_float(
         self,

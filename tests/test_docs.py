@@ -208,7 +208,7 @@ def test_economics_has_every_parameter_of_money_or_time_with_its_default() -> No
 def test_economics_has_the_constants_of_the_code() -> None:
     text = ECONOMICS.read_text(encoding="utf-8")
     rows = re.findall(r"^\| `([a-z_.]+)\.([A-Z_]+)` \| (\d+) \|", text, re.MULTILINE)
-    assert len(rows) == 8
+    assert len(rows) == 10
     for module, name, value in rows:
         assert getattr(importlib.import_module(module), name) == int(value), name
 

@@ -25,9 +25,12 @@ UNREADABLE = frozenset({"model", "update"})  # why an attempt is void of which s
 
 def process_convictions(state: State, block: BlockContext) -> None:
     records: dict[tuple[int, int], state_pb2.Conviction] = {}
+    rewarded: set[tuple[int, int]] = set()
     for conviction in block.convictions:
         if _name(conviction.attempt) not in records:  # one conviction an attempt (L7)
             records[_name(conviction.attempt)] = _convict(state, block, conviction)
+            if conviction.prover and conviction.is_first_hand:  # nobody is behind a vote that the ledger opened itself
+                rewarded.add(_name(conviction.attempt))
     for voiding in sorted(block.voidings, key=lambda v: not v.silent):  # of two reasons the graver one counts
         _void(state, block, voiding)
     found = [c.attempt for c in block.convictions] + [v.attempt for v in block.voidings]
@@ -46,7 +49,7 @@ def process_convictions(state: State, block: BlockContext) -> None:
         # Whose work is lost is compensated once, out of the slash of the one whose fault it is.
         record.reverted = name in lost
         record.voided_rounds = voided.get(name, 0)
-        _distribute(state, record, lost.get(name, []))
+        _distribute(state, record, lost.get(name, []), is_rewarded=name in rewarded)
         state.disputes.put(attempt_key(record.task_id, record.attempt_id), record)
     for voiding in block.voidings:
         name = _name(voiding.attempt)
@@ -182,14 +185,13 @@ def _revert(state: State, block: BlockContext, task_id: int, round_number: int) 
     return voided, lost
 
 
-def _distribute(state: State, record: state_pb2.Conviction, lost: list[_Loss]) -> None:
+def _distribute(state: State, record: state_pb2.Conviction, lost: list[_Loss], *, is_rewarded: bool) -> None:
     """A10: a small reward to the prover, compensation to who worked on the void rounds, the rest is burned."""
     params = state.params
-    # Nobody is behind a vote that the ledger opened itself.
-    record.reporter_reward = record.slashed * params.reporter_percent // 100 if record.prover else 0
+    record.reporter_reward = record.slashed * params.reporter_percent // 100 if is_rewarded else 0
     budget = record.slashed * params.compensation_percent // 100
     record.compensation = _compensate(state, record.task_id, lost, {record.aggregator, *record.signers}, budget)
-    if record.prover:
+    if is_rewarded:
         tokens.credit(state, record.prover, record.reporter_reward)
         state.emit("prover_rewarded", task=record.task_id, prover=record.prover, amount=record.reporter_reward)
     record.burned = record.slashed - record.reporter_reward - record.compensation

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from abci_app.state import State, tokens
+from abci_app.state.copies import KNOWN_ROUNDS, forget_updates
 from abci_app.state.faults import forgive_one
 from abci_app.state.keyspace import attempt_key, audit_key, round_key, task_key
 from abci_app.state.rounds import forget_attempt, is_disputed, is_window_over, remove_round
@@ -72,6 +73,8 @@ def _settle(state: State, task: state_pb2.Task, current: state_pb2.Round, block:
     )
     forget_attempt(state, attempt)  # nothing can convict it any more: the digest is all that stays
     remove_round(state, current)
+    if current.round > KNOWN_ROUNDS:
+        forget_updates(state, task.task_id, current.round - KNOWN_ROUNDS)
     state.emit(
         "round_settled",
         task=task.task_id,

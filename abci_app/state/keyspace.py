@@ -23,6 +23,10 @@ def commitment_key(task_id: int, round_number: int, parent_attempt: int, index: 
     return commitment_prefix(task_id, round_number, parent_attempt) + index.to_bytes(4, "big")
 
 
+def seen_update_key(task_id: int, round_number: int, root: bytes) -> bytes:
+    return round_key(task_id, round_number) + root
+
+
 def stake_key(role: int, address: bytes) -> bytes:
     return bytes([role]) + address
 
@@ -38,6 +42,10 @@ def demand_prefix(task_id: int, round_number: int) -> bytes:
 def demand_key(task_id: int, round_number: int, parent_attempt: int, attempt_id: int, turn: int, blob: int) -> bytes:
     numbers = (parent_attempt, attempt_id, turn, blob)
     return demand_prefix(task_id, round_number) + b"".join(n.to_bytes(4, "big") for n in numbers)
+
+
+def announcement_key(task_id: int, attempt_id: int, prover: bytes) -> bytes:
+    return attempt_key(task_id, attempt_id) + prover
 
 
 def audit_key(task_id: int, attempt_id: int, replica: int) -> bytes:

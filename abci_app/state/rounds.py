@@ -295,10 +295,12 @@ def prolong_window(state: State, task: state_pb2.Task, current: state_pb2.Round,
 
 
 def forget_attempt(state: State, attempt: state_pb2.Attempt) -> None:
-    """Nothing can come of it any more: nor of its vote, nor of the audits of its blobs."""
+    """Nothing can come of it any more: nor of its vote, nor of what was announced against it or shown of its blobs."""
     key = attempt_key(attempt.task_id, attempt.attempt_id)
     for audit in state.audits.all_keys(key):
         state.audits.delete(audit)
+    for announcement in state.announcements.all_keys(key):
+        state.announcements.delete(announcement)
     state.challenges.delete(key)
     state.attempts.delete(key)
 

@@ -89,12 +89,14 @@ class State:
         self.tasks = store("tasks", state_pb2.Task)
         self.rounds = store("rounds", state_pb2.Round)
         self.commitments = store("commitments", state_pb2.Commitment)
+        self.seen_updates = store("seen_updates", state_pb2.SeenUpdate)
         self.attempts = store("attempts", state_pb2.Attempt)
         self.disputes = store("disputes", state_pb2.Conviction)
         self.digests = store("digests", state_pb2.Digest)
         self.challenges = store("challenges", state_pb2.Challenge)
         self.demands = store("demands", state_pb2.Demand)
         self.audits = store("audits", state_pb2.Audit)
+        self.announcements = store("announcements", state_pb2.Announcement)
         self.equivocations = store("equivocations", state_pb2.Equivocation)
         self.events: list[Event] = []
         self._params: state_pb2.Params | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abci_app.state import tokens
+from abci_app.state.copies import forget_updates
 from abci_app.state.keyspace import attempt_key, task_key
 from abci_app.state.participants import change_committed, change_open_tasks
 from abci_app.state.rounds import remove_round, set_attempt_status
@@ -17,6 +18,7 @@ def end_task(state: State, task: state_pb2.Task, status: state_pb2.TaskStatus, h
         if attempt is not None and attempt.status == state_pb2.ATTEMPT_STATUS_OPEN:
             set_attempt_status(state, attempt, state_pb2.ATTEMPT_STATUS_VOID, height)
         remove_round(state, current)
+    forget_updates(state, task.task_id)
     refund = task.escrow
     tokens.credit(state, task.requester, refund)
     task.escrow = 0

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from abci_app.state import State
 from abci_app.transitions import (
     add_stake,
+    announce_proof,
     answer_audit,
     answer_demand,
     cancel_task,
@@ -72,6 +73,7 @@ TRANSITIONS: dict[str, Transition] = {
     "submit_equivocation": submit_equivocation,
     "demand_blob": demand_blob,
     "answer_demand": answer_demand,
+    "announce_proof": announce_proof,
 }
 
 __all__ = ["TRANSITIONS", "Call", "Transition"]

@@ -27,6 +27,7 @@ class Conviction:
     attempt: state_pb2.Attempt
     prover: bytes
     proof_kind: str
+    is_first_hand: bool = True  # a proof that may be a copy of another's earns nothing (F7)
 
 
 @dataclass(frozen=True)

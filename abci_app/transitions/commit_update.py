@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abci_app.state import State
+from abci_app.state.copies import is_copy, note_update
 from abci_app.state.keyspace import commitment_key, round_key
 from abci_app.transitions.call import Call
 from abci_app.transitions.fields import check_round, check_running_task, check_stored, validate_root
@@ -28,6 +29,8 @@ def check(state: State, call: Call, message: transaction_pb2.CommitUpdate) -> tu
         raise errors.AlreadyCommitted(f"an update of round {message.round} is committed and cannot be replaced")
     if not 1 <= message.weight <= task.parameters.max_weight:
         raise errors.InvalidWeight(f"weight {message.weight}; the task takes 1 to {task.parameters.max_weight}")
+    if is_copy(state, task, current, call.sender, message.update_root):
+        raise errors.CopiedUpdate("this update is another client's, of another round; train one")
     check_stored(
         state,
         task,
@@ -53,6 +56,7 @@ def apply(state: State, call: Call, message: transaction_pb2.CommitUpdate, found
             height=call.height,
         ),
     )
+    note_update(state, current, call.sender, message.update_root)
     current.committed += 1
     state.rounds.put(round_key(message.task_id, message.round), current)
     state.emit("update_committed", task=message.task_id, round=message.round, client=call.sender, index=index)

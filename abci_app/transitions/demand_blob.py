@@ -125,6 +125,7 @@ def _build_demands(
             open_height=call.height,
             deadline_height=call.height + task.parameters.demand_blocks,
             status=state_pb2.DEMAND_STATUS_OPEN,
+            beacon=call.block.beacon,
         )
         for blob, root in roots.items()
     }

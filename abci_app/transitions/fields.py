@@ -58,11 +58,11 @@ def validate_blobs(message: transaction_pb2.DemandBlob | transaction_pb2.AnswerD
 
 
 def get_blobs(message: transaction_pb2.DemandBlob | transaction_pb2.AnswerDemand) -> list[int]:
-    """Numbers of the blobs that are named, as demands have them."""
+    """Numbers of the blobs that are named, as demands have them, ascending."""
     return [
         *message.inputs,
-        *([MODEL_BLOB] if message.model else []),
         *([TRACE_BLOB] if message.trace else []),
+        *([MODEL_BLOB] if message.model else []),
     ]
 
 

@@ -1,14 +1,17 @@
 """SubmitFraudProof: anyone shows that one chunk of an attempt's model is not what the rule makes of its inputs.
 
 The proof is judged at once; what a conviction does is done at this block's end, for all of the block's together (A2).
+It needs no announcement; its reward does.
 """
 
 from __future__ import annotations
 
 from abci_app.state import State, tokens
+from abci_app.state.keyspace import announcement_key
 from abci_app.transitions.call import Call, Conviction
 from abci_app.transitions.fields import check_attempt, check_balance, check_task
 from optfl import errors
+from optfl.announcements import compute_announcement
 from optfl.fraud import ProofError, is_fraud, unwrap_proof
 from optfl.tasks import authors_of
 from optfl.wire import state_pb2, transaction_pb2
@@ -22,20 +25,14 @@ def validate(message: transaction_pb2.SubmitFraudProof) -> None:
 def check(state: State, call: Call, message: transaction_pb2.SubmitFraudProof) -> Conviction | None:
     """Return the conviction to be carried out, or None if the attempt is not shown to be wrong."""
     task = check_task(state, message.task_id)
-    if task.parameters.arithmetic == transaction_pb2.ARITHMETIC_FLOAT:
-        raise errors.NotProvable(f"task {task.task_id} aggregates in floating point; open a challenge instead")
+    check_provable(task)
     attempt = check_attempt(state, task, message.attempt_id)
-    if not authors_of(attempt):
-        raise errors.NotConvictable(f"attempt {message.attempt_id} is a round dropped without fault")
-    # What is open can be proven wrong until it settles, however late that is: behind a longer window of an earlier
-    # round, or because too few had proposed since it opened (A8). What is void or convicted, until its evidence height.
-    if attempt.status != state_pb2.ATTEMPT_STATUS_OPEN and call.height > attempt.evidence_height:
-        raise errors.NotConvictable(f"attempt {message.attempt_id} is past its evidence height")
+    check_convictable(attempt, call.height)
     # Each proof may re-execute a chunk of K updates; a block must not (red team F6).
     if call.block.proofs >= state.params.max_proofs_per_block:
         raise errors.TooManyProofs("this block has as many fraud proofs as it may; send it again")
     check_balance(state, call.sender, state.params.proof_bond)
-    conviction = Conviction(attempt, call.sender, message.WhichOneof("proof"))
+    conviction = Conviction(attempt, call.sender, message.WhichOneof("proof"), is_announced(state, call, message))
     if _is_moot(call, attempt):
         return conviction
     try:
@@ -43,6 +40,28 @@ def check(state: State, call: Call, message: transaction_pb2.SubmitFraudProof) -
     except ProofError as error:
         raise errors.MalformedProof(str(error)) from None
     return conviction if proven else None
+
+
+def check_provable(task: state_pb2.Task) -> None:
+    if task.parameters.arithmetic == transaction_pb2.ARITHMETIC_FLOAT:
+        raise errors.NotProvable(f"task {task.task_id} aggregates in floating point; open a challenge instead")
+
+
+def check_convictable(attempt: state_pb2.Attempt, height: int) -> None:
+    if not authors_of(attempt):
+        raise errors.NotConvictable(f"attempt {attempt.attempt_id} is a round dropped without fault")
+    # What is open can be proven wrong until it settles, however late that is: behind a longer window of an earlier
+    # round, or because too few had proposed since it opened (A8). What is void or convicted, until its evidence height.
+    if attempt.status != state_pb2.ATTEMPT_STATUS_OPEN and height > attempt.evidence_height:
+        raise errors.NotConvictable(f"attempt {attempt.attempt_id} is past its evidence height")
+
+
+def is_announced(state: State, call: Call, message: transaction_pb2.SubmitFraudProof) -> bool:
+    """Whether the sender announced this proof in an earlier block, when nobody else could have seen it (F7)."""
+    announcement = state.announcements.get(announcement_key(message.task_id, message.attempt_id, call.sender))
+    if announcement is None or announcement.height >= call.height:
+        return False
+    return announcement.commitment == compute_announcement(state.params.chain_id, call.sender, message)
 
 
 def _is_moot(call: Call, attempt: state_pb2.Attempt) -> bool:

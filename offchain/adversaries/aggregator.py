@@ -18,6 +18,7 @@ from offchain.adversaries.certifying import (
 )
 from offchain.interfaces import Blobs, Int32Vector, Ledger
 from offchain.roles.aggregator import Aggregator, AggregatorOptions
+from offchain.roles.announcing import announce
 from offchain.roles.claiming import Inputs
 from offchain.roles.computing import is_float
 from offchain.roles.views import Aggregate, compute_seed, submit, watch_task
@@ -319,16 +320,20 @@ class SelfConvictingAggregator(CoordinateAggregator):
         await super().take_turn(view, current)
         if self._proof is None or self._accomplices.sybil is None:
             return
+        is_announced = False
         async for later in watch_task(self.ledger, view.task.task_id):
             own = [a for a in later.attempts if (a.aggregator, a.round) == (self.ledger.address, current.round)]
             if not own or own[-1].status == state_pb2.ATTEMPT_STATUS_CONVICTED:
                 return
-            if later.height >= own[-1].window_close_height - 2:  # what is sent now is in the last block but one
+            attempt = own[-1]
+            proof = transaction_pb2.SubmitFraudProof(
+                task_id=attempt.task_id, attempt_id=attempt.attempt_id, output=self._proof
+            )
+            if not is_announced:  # earlier than anybody else could
+                is_announced = True
+                await announce(self._accomplices.sybil, later, attempt, proof)
+            if later.height >= attempt.window_close_height - 2:  # what is sent now is in the last block but one
                 break
-        attempt = own[-1]
-        proof = transaction_pb2.SubmitFraudProof(
-            task_id=attempt.task_id, attempt_id=attempt.attempt_id, output=self._proof
-        )
         body = transaction_pb2.Body(submit_fraud_proof=proof)
         await submit(self._accomplices.sybil, body, f"attempt {attempt.attempt_id}: proof by its author's sybil")
 

@@ -112,10 +112,46 @@ class _ExtremeTrainer:
         return self._trainer.evaluate(model)
 
 
+class NoisyClient(ByzantineClient):
+    """Does not train. Sends noise of the size of an update: nothing shows that it is none."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        blobs: Blobs,
+        trainer: Trainer,
+        compute: Compute = in_thread,
+        *,
+        from_round: int,
+        accomplices: Accomplices = NOBODY,
+    ) -> None:
+        self._noise = _NoisyTrainer(trainer)
+        super().__init__(ledger, blobs, self._noise, compute, from_round=from_round, accomplices=accomplices)
+
+    async def contribute(self, view: state_pb2.TaskView, current: state_pb2.Round) -> None:
+        self._noise.is_due = current.round >= self._from_round
+        await super().contribute(view, current)
+
+
+class _NoisyTrainer:
+    is_due = False
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+
+    def train(self, model: Int32Vector, seed: int) -> tuple[Int16Vector, int]:
+        if not self.is_due:
+            return self._trainer.train(model, seed)
+        return np.random.default_rng(seed).integers(-1000, 1001, model.size).astype(np.int16), 50
+
+    def evaluate(self, model: Int32Vector) -> float:
+        return self._trainer.evaluate(model)
+
+
 class CopyingClient(ByzantineClient):
     """Does not train. Commits with another's root and certificate; then with a copy of what it can read (I4)."""
 
-    _stolen_round = 0
+    _stolen_round = _copied_round = 0
 
     async def contribute(self, view: state_pb2.TaskView, current: state_pb2.Round) -> None:
         if current.round < self._from_round:
@@ -124,7 +160,9 @@ class CopyingClient(ByzantineClient):
         if (others := get_commitments(view, current)) and current.round > self._stolen_round:
             self._stolen_round = current.round
             await self._steal(view, current, others[0])
-        await self._copy(view, current)
+        if current.round > self._copied_round:
+            await self._copy(view, current)
+            self._copied_round = current.round
 
     async def _steal(self, view: state_pb2.TaskView, current: state_pb2.Round, other: state_pb2.Commitment) -> None:
         try:
@@ -165,6 +203,7 @@ class CopyingClient(ByzantineClient):
 CLIENTS: dict[str, type[ByzantineClient]] = {
     "copied-update": CopyingClient,
     "extreme-weight": ExtremeWeightClient,
+    "noise-update": NoisyClient,
     "stale-update": StaleUpdateClient,
     "unstored-update": UnstoredUpdateClient,
 }

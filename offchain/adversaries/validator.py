@@ -18,6 +18,7 @@ from offchain.roles.validator import Validator, ValidatorOptions
 from offchain.roles.views import Aggregate, submit
 from offchain.roles.voting import Voter
 from optfl.sketch import ROWS
+from optfl.vectors import Opening
 from optfl.votes import build_ballot
 from optfl.wire import state_pb2, transaction_pb2
 
@@ -96,7 +97,7 @@ class DoubleVoter(ByzantineValidator):
 
 
 class FalseHolder(ByzantineValidator):
-    """Says of all that is demanded that it serves it, and serves nothing."""
+    """Says of all that is demanded that it serves it, and has nothing to show or to serve."""
 
     def act(self, view: state_pb2.TaskView, errands: Errands) -> None:
         if view.task.head_round >= self.from_round:
@@ -105,8 +106,8 @@ class FalseHolder(ByzantineValidator):
 
 
 class _FalseAnswerer(DemandAnswerer):
-    async def _offer(self, view: state_pb2.TaskView, demand: state_pb2.Demand) -> bool:
-        return True
+    async def _offer(self, view: state_pb2.TaskView, demand: state_pb2.Demand) -> Opening | None:
+        return Opening(b"", ())
 
 
 V = TypeVar("V", bound=ByzantineValidator)

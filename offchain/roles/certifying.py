@@ -44,7 +44,8 @@ class Certifier:
         self._signer = signer
         self._computer = computer
         self._kept = kept or KeptVectors(blobs)
-        self._claims = ClaimMaker(ledger, blobs, compute, self._kept, cost or Cost())
+        self.cost = cost or Cost()
+        self._claims = ClaimMaker(ledger, blobs, compute, self._kept, self.cost)
         self._question: Question | None = None
         self._complete: tuple[Question, int] | None = None  # since which height enough signatures are here
         self._seen: dict[bytes, SignedDigest] = {}  # by member, of `_question`

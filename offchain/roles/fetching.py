@@ -5,23 +5,28 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import Awaitable, Collection, Iterator, Sequence
 from typing import TypeVar
 
 from offchain.interfaces import Blobs, BlobUnavailable, Ledger
-from offchain.roles.views import find_sources, get_commitments, submit
+from offchain.roles.views import find_demanded_id, find_demanded_shape, find_sources, get_commitments, submit
 from optfl import tasks
+from optfl.audits import compute_demanded_chunk
 from optfl.rules import RoundFacts
+from optfl.transactions import MAX_TRANSACTION_BYTES
 from optfl.vectors import ChunkedVector, Opening, Shape, compute_vector_id
 from optfl.wire import state_pb2, transaction_pb2
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+_Answer = tuple[state_pb2.Demand, Opening]
 
 # Before a blob is demanded: a bond is lost if everybody has it, and replicas come back from a crash.
 _FAILURES = 2  # in a row
 _PATIENCE = 4  # one part in so many of the time that there is
+
+_ANSWER_BYTES = MAX_TRANSACTION_BYTES - 16_384  # of openings in an answer: room for its envelope and 1000 indices
 
 
 class VectorsMissing(BlobUnavailable):
@@ -159,13 +164,14 @@ class DemandAnswerer:
     def __init__(self, ledger: Ledger, blobs: Blobs) -> None:
         self._ledger = ledger
         self._blobs = blobs
-        self._offered: set[bytes] = set()
+        self._offered: set[bytes] = set()  # vector ids: an update and a trace of the same bytes have one root
+        self._openings: dict[tuple[bytes, int], Opening] = {}  # by vector id and chunk, until the demand is answered
 
     def find_work(self, view: state_pb2.TaskView) -> dict[str, list[state_pb2.Demand]]:
         """Demands that wait for us, by scope: those that we have not answered, or answered before a crash."""
         scopes: dict[str, list[state_pb2.Demand]] = {}
         for demand in view.demands:
-            if demand.root in self._offered and self._is_holder(demand):
+            if find_demanded_id(view, demand) in self._offered and self._is_holder(demand):
                 continue
             if self._is_holder(demand) or is_undecided(demand):
                 scope = f"demands of round {demand.round}/{demand.parent_attempt}/{demand.attempt_id}"
@@ -173,46 +179,58 @@ class DemandAnswerer:
         return scopes
 
     async def answer(self, view: state_pb2.TaskView, demands: Sequence[state_pb2.Demand]) -> None:
-        """Fetch, offer, attest: in one transaction for one scope. Raises LedgerUnavailable."""
-        held = await asyncio.gather(*(self._offer(view, demand) for demand in demands))
-        answered = [d for d, is_held in zip(demands, held, strict=True) if is_held and not self._is_holder(d)]
-        if not answered:
-            return
+        """Fetch, offer, attest: of one scope as much in a transaction as fits. Raises LedgerUnavailable."""
+        found = await asyncio.gather(*(self._offer(view, demand) for demand in demands))
+        answered = [(d, o) for d, o in zip(demands, found, strict=True) if o is not None and not self._is_holder(d)]
+        answered.sort(key=lambda answer: answer[0].blob)  # updates in the order of their indices, trace and model last
+        for batch in _split_answers(answered):
+            await self._attest([demand for demand, _ in batch], [opening for _, opening in batch])
+
+    async def _attest(self, answered: Sequence[state_pb2.Demand], openings: Sequence[Opening]) -> None:
         message = transaction_pb2.AnswerDemand(
-            task_id=view.task.task_id,
+            task_id=answered[0].task_id,
             round=answered[0].round,
             parent_attempt=answered[0].parent_attempt,
             attempt_id=answered[0].attempt_id,
-            inputs=sorted(d.blob for d in answered if d.blob < tasks.TRACE_BLOB),
+            inputs=[d.blob for d in answered if d.blob < tasks.TRACE_BLOB],
             model=any(d.blob == tasks.MODEL_BLOB for d in answered),
             trace=any(d.blob == tasks.TRACE_BLOB for d in answered),
+            openings=[transaction_pb2.Opening(data=opening.data, path=opening.path) for opening in openings],
         )
         what = f"round {message.round}: {len(answered)} demanded vectors found, and served from here"
         await submit(self._ledger, transaction_pb2.Body(answer_demand=message), what)
 
-    async def _offer(self, view: state_pb2.TaskView, demand: state_pb2.Demand) -> bool:
-        if demand.root in self._offered:
-            return True
+    async def _offer(self, view: state_pb2.TaskView, demand: state_pb2.Demand) -> Opening | None:
+        """Serve the vector from now on; the chunk of it that was drawn for us, or None if it cannot be had."""
         shape = find_demanded_shape(view, demand)
-        try:
-            vector = await fetch(self._blobs, view, shape, demand.root)
-        except BlobUnavailable:
-            return False  # tried again at the next block, until the demand is decided
-        await self._blobs.offer(view.task.task_id, shape, vector.id, vector.data)
-        self._offered.add(demand.root)
-        return True
+        vector_id = compute_vector_id(shape, demand.root)
+        chunk = compute_demanded_chunk(demand, self._ledger.address, shape.chunks)
+        if vector_id not in self._offered or (vector_id, chunk) not in self._openings:
+            try:
+                vector = await fetch(self._blobs, view, shape, demand.root)
+            except BlobUnavailable:
+                return None  # tried again at the next block, until the demand is decided
+            await self._blobs.offer(view.task.task_id, shape, vector.id, vector.data)
+            self._offered.add(vector_id)
+            self._openings[vector_id, chunk] = vector.opening(chunk)
+        return self._openings[vector_id, chunk]
 
     def _is_holder(self, demand: state_pb2.Demand) -> bool:
         return any(holder.operator == self._ledger.address for holder in demand.holders)
 
 
-def find_demanded_shape(view: state_pb2.TaskView, demand: state_pb2.Demand) -> Shape:
-    """Shape of a demanded vector, from the task and the attempt that it belongs to."""
-    parameters = view.task.parameters
-    if demand.blob == tasks.TRACE_BLOB:
-        attempt = next(a for a in view.attempts if a.attempt_id == demand.attempt_id)
-        return tasks.trace_shape(parameters, len(attempt.inputs))
-    return tasks.model_shape(parameters) if demand.blob == tasks.MODEL_BLOB else tasks.update_shape(parameters)
+def _split_answers(answers: Sequence[_Answer]) -> Iterator[list[_Answer]]:
+    batch: list[_Answer] = []
+    size = 0
+    for demand, opening in answers:
+        added = tasks.compute_opening_bytes(len(opening.data), len(opening.path))
+        if batch and size + added > _ANSWER_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append((demand, opening))
+        size += added
+    if batch:
+        yield batch
 
 
 def is_undecided(demand: state_pb2.Demand) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from offchain.interfaces import Blobs, Ledger
-from offchain.roles.views import TRANSIENT, Rests, always, never, watch_task
+from offchain.roles.views import TRANSIENT, Rests, always, find_demanded_id, never, watch_task
 from optfl.vectors import ChunkedVector
 from optfl.wire import state_pb2
 
@@ -26,30 +26,31 @@ class KeptVectors:
     def __init__(self, blobs: Blobs, max_bytes: int = MAX_KEPT_BYTES) -> None:
         self._blobs = blobs
         self._max_bytes = max_bytes
-        self._kept: dict[bytes, tuple[int, ChunkedVector]] = {}  # root -> round, vector; oldest first
+        self._kept: dict[bytes, tuple[int, ChunkedVector]] = {}  # vector id -> round, vector; oldest first
         self._offered: set[bytes] = set()
 
     def keep(self, round_number: int, vector: ChunkedVector) -> None:
         """Keep `vector` until its round is settled."""
-        self._kept[vector.root] = (round_number, vector)
+        self._kept[vector.id] = (round_number, vector)
         while sum(len(kept.data) for _, kept in self._kept.values()) > self._max_bytes and len(self._kept) > 1:
             self._forget(next(iter(self._kept)))
 
     async def offer_demanded(self, view: state_pb2.TaskView) -> None:
         """Serve what the ledger demands of ours; forget what it cannot demand any more."""
-        for root in [root for root, (number, _) in self._kept.items() if number <= view.task.settled_round]:
-            self._forget(root)
+        for known in [known for known, (number, _) in self._kept.items() if number <= view.task.settled_round]:
+            self._forget(known)
         for demand in view.demands:
-            if demand.root not in self._kept or demand.root in self._offered:
+            demanded = find_demanded_id(view, demand)
+            if demanded not in self._kept or demanded in self._offered:
                 continue
-            _, vector = self._kept[demand.root]
-            await self._blobs.offer(view.task.task_id, vector.shape, vector.id, vector.data)
-            self._offered.add(demand.root)
+            _, vector = self._kept[demanded]
+            await self._blobs.offer(view.task.task_id, vector.shape, demanded, vector.data)
+            self._offered.add(demanded)
             log.warning("round %d: a vector of ours is demanded; serving it ourselves", demand.round)
 
-    def _forget(self, root: bytes) -> None:
-        del self._kept[root]
-        self._offered.discard(root)
+    def _forget(self, vector_id: bytes) -> None:
+        del self._kept[vector_id]
+        self._offered.discard(vector_id)
 
 
 async def work_on_task(

@@ -121,14 +121,15 @@ def find_promises(view: state_pb2.TaskView) -> Iterator[Promise]:
                 until = committed.certificate.retain_until_height
                 yield from promise(update, committed.update_root, current.round, committed.client, until)
     for attempt in view.attempts:
-        if not attempt.aggregator:  # a dropped round: its model is the base
+        authors = tasks.authors_of(attempt)
+        if not authors:  # a dropped round: its model is the base
             continue
         until = attempt.certificate.retain_until_height
-        yield from promise(model, attempt.model_root, attempt.round, attempt.aggregator, until)
+        yield from promise(model, attempt.model_root, attempt.round, authors[0], until)
         if attempt.HasField("reduction"):
             shape, root = tasks.find_blob(task.parameters, attempt, tasks.TRACE_BLOB)
             until = attempt.reduction.certificate.retain_until_height
-            yield from promise(shape, root, attempt.round, attempt.aggregator, until)
+            yield from promise(shape, root, attempt.round, authors[0], until)
         for given in attempt.inputs:  # also those of a void attempt, whose commitments may be gone: it is convictable
             yield from promise(update, given.update_root, attempt.round, given.client, attempt.evidence_height)
 

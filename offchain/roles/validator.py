@@ -16,6 +16,7 @@ from typing import NamedTuple, TypedDict, TypeVar, Unpack
 import numpy as np
 
 from offchain.interfaces import Blobs, Int32Vector, Ledger
+from offchain.roles.announcing import COURTESY_BLOCKS, announce, is_announced_by_another
 from offchain.roles.certifying import Certifier
 from offchain.roles.computing import (
     CannotCompute,
@@ -200,6 +201,8 @@ class Validator:
                 return
         if view.height < found_height + compute_patience(view, attempt, self._ledger.address, found_height):
             return  # a courtesy: another validator is first to prove it; if it does not, we do
+        if kind == "submit_fraud_proof":
+            await announce(self._ledger, view, attempt, finding.submit_fraud_proof)
         sent = "fraud proof sent" if kind == "submit_fraud_proof" else "challenged by vote"
         if await submit(self._ledger, finding, f"round {attempt.round}, attempt {attempt.attempt_id}: {sent}"):
             self._verified.add(attempt.attempt_id)
@@ -428,7 +431,10 @@ def compute_patience(view: state_pb2.TaskView, attempt: state_pb2.Attempt, addre
     """
     rank = compute_rank(view, attempt, address)
     most = max(attempt.window_close_height - since_height, 0) // 3
-    return min(rank, rank * most // max(len(view.validators), 1))
+    patience = min(rank, rank * most // max(len(view.validators), 1))
+    if is_announced_by_another(view, attempt, address):
+        patience = min(patience + COURTESY_BLOCKS, most)
+    return patience
 
 
 def compute_rank(view: state_pb2.TaskView, attempt: state_pb2.Attempt, address: bytes) -> int:

@@ -95,7 +95,7 @@ async def fetch_model(blobs: Blobs, task: state_pb2.Task, root: bytes) -> Chunke
 
 
 async def fetch_updates(blobs: Blobs, task: state_pb2.Task, roots: Sequence[bytes]) -> list[ChunkedVector]:
-    """The int16 updates with these roots, in this order. Raises BlobUnavailable."""
+    """The updates with these roots, in this order. Raises BlobUnavailable."""
     shape = tasks.update_shape(task.parameters)
     return list(await asyncio.gather(*(_fetch(blobs, task, shape, root) for root in roots)))
 
@@ -114,13 +114,26 @@ def find_sources(view: state_pb2.TaskView, root: bytes) -> list[bytes]:
     return list(sources)
 
 
+def find_demanded_shape(view: state_pb2.TaskView, demand: state_pb2.Demand) -> Shape:
+    """Shape of a demanded vector, from the task and the attempt that it belongs to."""
+    parameters = view.task.parameters
+    if demand.blob == tasks.TRACE_BLOB:
+        attempt = next(a for a in view.attempts if a.attempt_id == demand.attempt_id)
+        return tasks.trace_shape(parameters, len(attempt.inputs))
+    return tasks.model_shape(parameters) if demand.blob == tasks.MODEL_BLOB else tasks.update_shape(parameters)
+
+
+def find_demanded_id(view: state_pb2.TaskView, demand: state_pb2.Demand) -> bytes:
+    return compute_vector_id(find_demanded_shape(view, demand), demand.root)
+
+
 def _find_authors(view: state_pb2.TaskView, root: bytes) -> Iterator[bytes]:
     for indexed in (indexed for listed in view.commitments for indexed in listed.commitments):
         if indexed.commitment.update_root == root:
             yield indexed.commitment.client
     for attempt in view.attempts:
         if root in (attempt.model_root, attempt.reduction.trace_root):
-            yield from [attempt.aggregator, *attempt.signers] if attempt.aggregator else []
+            yield from tasks.authors_of(attempt)
         yield from (given.client for given in attempt.inputs if given.update_root == root)
 
 

@@ -335,6 +335,14 @@ class Commitment(_message.Message):
     height: int
     def __init__(self, client: _Optional[bytes] = ..., update_root: _Optional[bytes] = ..., weight: _Optional[int] = ..., certificate: _Optional[_Union[_receipt_pb2.Certificate, _Mapping]] = ..., height: _Optional[int] = ...) -> None: ...
 
+class SeenUpdate(_message.Message):
+    __slots__ = ("parent_attempt", "clients")
+    PARENT_ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    CLIENTS_FIELD_NUMBER: _ClassVar[int]
+    parent_attempt: int
+    clients: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, parent_attempt: _Optional[int] = ..., clients: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
 class Input(_message.Message):
     __slots__ = ("client", "update_root", "weight")
     CLIENT_FIELD_NUMBER: _ClassVar[int]
@@ -448,7 +456,7 @@ class Voter(_message.Message):
     def __init__(self, operator: _Optional[bytes] = ..., power: _Optional[int] = ..., commitment: _Optional[bytes] = ..., vote: _Optional[_Union[_transaction_pb2.Vote, _Mapping]] = ..., agreed: bool = ...) -> None: ...
 
 class Demand(_message.Message):
-    __slots__ = ("task_id", "round", "parent_attempt", "attempt_id", "turn", "blob", "root", "bond", "open_height", "deadline_height", "holders", "status")
+    __slots__ = ("task_id", "round", "parent_attempt", "attempt_id", "turn", "blob", "root", "bond", "open_height", "deadline_height", "holders", "status", "beacon")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
     PARENT_ATTEMPT_FIELD_NUMBER: _ClassVar[int]
@@ -461,6 +469,7 @@ class Demand(_message.Message):
     DEADLINE_HEIGHT_FIELD_NUMBER: _ClassVar[int]
     HOLDERS_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
+    BEACON_FIELD_NUMBER: _ClassVar[int]
     task_id: int
     round: int
     parent_attempt: int
@@ -473,7 +482,8 @@ class Demand(_message.Message):
     deadline_height: int
     holders: _containers.RepeatedCompositeFieldContainer[Holder]
     status: DemandStatus
-    def __init__(self, task_id: _Optional[int] = ..., round: _Optional[int] = ..., parent_attempt: _Optional[int] = ..., attempt_id: _Optional[int] = ..., turn: _Optional[int] = ..., blob: _Optional[int] = ..., root: _Optional[bytes] = ..., bond: _Optional[_Union[Bond, _Mapping]] = ..., open_height: _Optional[int] = ..., deadline_height: _Optional[int] = ..., holders: _Optional[_Iterable[_Union[Holder, _Mapping]]] = ..., status: _Optional[_Union[DemandStatus, str]] = ...) -> None: ...
+    beacon: bytes
+    def __init__(self, task_id: _Optional[int] = ..., round: _Optional[int] = ..., parent_attempt: _Optional[int] = ..., attempt_id: _Optional[int] = ..., turn: _Optional[int] = ..., blob: _Optional[int] = ..., root: _Optional[bytes] = ..., bond: _Optional[_Union[Bond, _Mapping]] = ..., open_height: _Optional[int] = ..., deadline_height: _Optional[int] = ..., holders: _Optional[_Iterable[_Union[Holder, _Mapping]]] = ..., status: _Optional[_Union[DemandStatus, str]] = ..., beacon: _Optional[bytes] = ...) -> None: ...
 
 class Holder(_message.Message):
     __slots__ = ("operator",)
@@ -486,6 +496,16 @@ class Audit(_message.Message):
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
     height: int
     def __init__(self, height: _Optional[int] = ...) -> None: ...
+
+class Announcement(_message.Message):
+    __slots__ = ("commitment", "height", "validator")
+    COMMITMENT_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    VALIDATOR_FIELD_NUMBER: _ClassVar[int]
+    commitment: bytes
+    height: int
+    validator: bool
+    def __init__(self, commitment: _Optional[bytes] = ..., height: _Optional[int] = ..., validator: bool = ...) -> None: ...
 
 class Equivocation(_message.Message):
     __slots__ = ("member", "height", "slashed")
@@ -614,7 +634,7 @@ class Escrow(_message.Message):
     def __init__(self, task_id: _Optional[int] = ..., amount: _Optional[int] = ...) -> None: ...
 
 class TaskView(_message.Message):
-    __slots__ = ("height", "task", "rounds", "commitments", "attempts", "digests", "replica_keys", "convictions", "validators", "challenges", "demands", "audits", "members")
+    __slots__ = ("height", "task", "rounds", "commitments", "attempts", "digests", "replica_keys", "convictions", "validators", "challenges", "demands", "audits", "members", "announcements")
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     ROUNDS_FIELD_NUMBER: _ClassVar[int]
@@ -628,6 +648,7 @@ class TaskView(_message.Message):
     DEMANDS_FIELD_NUMBER: _ClassVar[int]
     AUDITS_FIELD_NUMBER: _ClassVar[int]
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    ANNOUNCEMENTS_FIELD_NUMBER: _ClassVar[int]
     height: int
     task: Task
     rounds: _containers.RepeatedCompositeFieldContainer[Round]
@@ -641,7 +662,18 @@ class TaskView(_message.Message):
     demands: _containers.RepeatedCompositeFieldContainer[Demand]
     audits: _containers.RepeatedCompositeFieldContainer[AnsweredAudit]
     members: _containers.RepeatedCompositeFieldContainer[Member]
-    def __init__(self, height: _Optional[int] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., rounds: _Optional[_Iterable[_Union[Round, _Mapping]]] = ..., commitments: _Optional[_Iterable[_Union[RoundCommitments, _Mapping]]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., digests: _Optional[_Iterable[_Union[Digest, _Mapping]]] = ..., replica_keys: _Optional[_Iterable[bytes]] = ..., convictions: _Optional[_Iterable[_Union[Conviction, _Mapping]]] = ..., validators: _Optional[_Iterable[bytes]] = ..., challenges: _Optional[_Iterable[_Union[Challenge, _Mapping]]] = ..., demands: _Optional[_Iterable[_Union[Demand, _Mapping]]] = ..., audits: _Optional[_Iterable[_Union[AnsweredAudit, _Mapping]]] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ...) -> None: ...
+    announcements: _containers.RepeatedCompositeFieldContainer[AnnouncedProof]
+    def __init__(self, height: _Optional[int] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., rounds: _Optional[_Iterable[_Union[Round, _Mapping]]] = ..., commitments: _Optional[_Iterable[_Union[RoundCommitments, _Mapping]]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., digests: _Optional[_Iterable[_Union[Digest, _Mapping]]] = ..., replica_keys: _Optional[_Iterable[bytes]] = ..., convictions: _Optional[_Iterable[_Union[Conviction, _Mapping]]] = ..., validators: _Optional[_Iterable[bytes]] = ..., challenges: _Optional[_Iterable[_Union[Challenge, _Mapping]]] = ..., demands: _Optional[_Iterable[_Union[Demand, _Mapping]]] = ..., audits: _Optional[_Iterable[_Union[AnsweredAudit, _Mapping]]] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., announcements: _Optional[_Iterable[_Union[AnnouncedProof, _Mapping]]] = ...) -> None: ...
+
+class AnnouncedProof(_message.Message):
+    __slots__ = ("attempt_id", "prover", "announcement")
+    ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
+    PROVER_FIELD_NUMBER: _ClassVar[int]
+    ANNOUNCEMENT_FIELD_NUMBER: _ClassVar[int]
+    attempt_id: int
+    prover: bytes
+    announcement: Announcement
+    def __init__(self, attempt_id: _Optional[int] = ..., prover: _Optional[bytes] = ..., announcement: _Optional[_Union[Announcement, _Mapping]] = ...) -> None: ...
 
 class AnsweredAudit(_message.Message):
     __slots__ = ("attempt_id", "replica")

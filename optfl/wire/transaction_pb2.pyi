@@ -83,7 +83,7 @@ class BeaconReveal(_message.Message):
     def __init__(self, operator: _Optional[bytes] = ..., preimage: _Optional[bytes] = ...) -> None: ...
 
 class Body(_message.Message):
-    __slots__ = ("chain_id", "sequence", "fee", "expiry_height", "transfer", "register_validator", "register_role", "add_stake", "unbond", "readmit", "register_beacon", "create_task", "start_task", "cancel_task", "join_task", "commit_update", "submit_aggregate", "submit_certified_aggregate", "answer_audit", "submit_fraud_proof", "open_challenge", "commit_vote", "reveal_vote", "submit_equivocation", "demand_blob", "answer_demand")
+    __slots__ = ("chain_id", "sequence", "fee", "expiry_height", "transfer", "register_validator", "register_role", "add_stake", "unbond", "readmit", "register_beacon", "create_task", "start_task", "cancel_task", "join_task", "commit_update", "submit_aggregate", "submit_certified_aggregate", "answer_audit", "submit_fraud_proof", "open_challenge", "commit_vote", "reveal_vote", "submit_equivocation", "demand_blob", "answer_demand", "announce_proof")
     CHAIN_ID_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     FEE_FIELD_NUMBER: _ClassVar[int]
@@ -110,6 +110,7 @@ class Body(_message.Message):
     SUBMIT_EQUIVOCATION_FIELD_NUMBER: _ClassVar[int]
     DEMAND_BLOB_FIELD_NUMBER: _ClassVar[int]
     ANSWER_DEMAND_FIELD_NUMBER: _ClassVar[int]
+    ANNOUNCE_PROOF_FIELD_NUMBER: _ClassVar[int]
     chain_id: str
     sequence: int
     fee: int
@@ -136,7 +137,8 @@ class Body(_message.Message):
     submit_equivocation: SubmitEquivocation
     demand_blob: DemandBlob
     answer_demand: AnswerDemand
-    def __init__(self, chain_id: _Optional[str] = ..., sequence: _Optional[int] = ..., fee: _Optional[int] = ..., expiry_height: _Optional[int] = ..., transfer: _Optional[_Union[Transfer, _Mapping]] = ..., register_validator: _Optional[_Union[RegisterValidator, _Mapping]] = ..., register_role: _Optional[_Union[RegisterRole, _Mapping]] = ..., add_stake: _Optional[_Union[AddStake, _Mapping]] = ..., unbond: _Optional[_Union[Unbond, _Mapping]] = ..., readmit: _Optional[_Union[Readmit, _Mapping]] = ..., register_beacon: _Optional[_Union[RegisterBeacon, _Mapping]] = ..., create_task: _Optional[_Union[CreateTask, _Mapping]] = ..., start_task: _Optional[_Union[StartTask, _Mapping]] = ..., cancel_task: _Optional[_Union[CancelTask, _Mapping]] = ..., join_task: _Optional[_Union[JoinTask, _Mapping]] = ..., commit_update: _Optional[_Union[CommitUpdate, _Mapping]] = ..., submit_aggregate: _Optional[_Union[SubmitAggregate, _Mapping]] = ..., submit_certified_aggregate: _Optional[_Union[SubmitCertifiedAggregate, _Mapping]] = ..., answer_audit: _Optional[_Union[AnswerAudit, _Mapping]] = ..., submit_fraud_proof: _Optional[_Union[SubmitFraudProof, _Mapping]] = ..., open_challenge: _Optional[_Union[OpenChallenge, _Mapping]] = ..., commit_vote: _Optional[_Union[CommitVote, _Mapping]] = ..., reveal_vote: _Optional[_Union[RevealVote, _Mapping]] = ..., submit_equivocation: _Optional[_Union[SubmitEquivocation, _Mapping]] = ..., demand_blob: _Optional[_Union[DemandBlob, _Mapping]] = ..., answer_demand: _Optional[_Union[AnswerDemand, _Mapping]] = ...) -> None: ...
+    announce_proof: AnnounceProof
+    def __init__(self, chain_id: _Optional[str] = ..., sequence: _Optional[int] = ..., fee: _Optional[int] = ..., expiry_height: _Optional[int] = ..., transfer: _Optional[_Union[Transfer, _Mapping]] = ..., register_validator: _Optional[_Union[RegisterValidator, _Mapping]] = ..., register_role: _Optional[_Union[RegisterRole, _Mapping]] = ..., add_stake: _Optional[_Union[AddStake, _Mapping]] = ..., unbond: _Optional[_Union[Unbond, _Mapping]] = ..., readmit: _Optional[_Union[Readmit, _Mapping]] = ..., register_beacon: _Optional[_Union[RegisterBeacon, _Mapping]] = ..., create_task: _Optional[_Union[CreateTask, _Mapping]] = ..., start_task: _Optional[_Union[StartTask, _Mapping]] = ..., cancel_task: _Optional[_Union[CancelTask, _Mapping]] = ..., join_task: _Optional[_Union[JoinTask, _Mapping]] = ..., commit_update: _Optional[_Union[CommitUpdate, _Mapping]] = ..., submit_aggregate: _Optional[_Union[SubmitAggregate, _Mapping]] = ..., submit_certified_aggregate: _Optional[_Union[SubmitCertifiedAggregate, _Mapping]] = ..., answer_audit: _Optional[_Union[AnswerAudit, _Mapping]] = ..., submit_fraud_proof: _Optional[_Union[SubmitFraudProof, _Mapping]] = ..., open_challenge: _Optional[_Union[OpenChallenge, _Mapping]] = ..., commit_vote: _Optional[_Union[CommitVote, _Mapping]] = ..., reveal_vote: _Optional[_Union[RevealVote, _Mapping]] = ..., submit_equivocation: _Optional[_Union[SubmitEquivocation, _Mapping]] = ..., demand_blob: _Optional[_Union[DemandBlob, _Mapping]] = ..., answer_demand: _Optional[_Union[AnswerDemand, _Mapping]] = ..., announce_proof: _Optional[_Union[AnnounceProof, _Mapping]] = ...) -> None: ...
 
 class Transfer(_message.Message):
     __slots__ = ("recipient", "amount")
@@ -460,6 +462,16 @@ class SubmitFraudProof(_message.Message):
     weights: WeightsProof
     def __init__(self, task_id: _Optional[int] = ..., attempt_id: _Optional[int] = ..., output: _Optional[_Union[OutputProof, _Mapping]] = ..., step: _Optional[_Union[StepProof, _Mapping]] = ..., weights: _Optional[_Union[WeightsProof, _Mapping]] = ...) -> None: ...
 
+class AnnounceProof(_message.Message):
+    __slots__ = ("task_id", "attempt_id", "commitment")
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
+    COMMITMENT_FIELD_NUMBER: _ClassVar[int]
+    task_id: int
+    attempt_id: int
+    commitment: bytes
+    def __init__(self, task_id: _Optional[int] = ..., attempt_id: _Optional[int] = ..., commitment: _Optional[bytes] = ...) -> None: ...
+
 class OpenChallenge(_message.Message):
     __slots__ = ("task_id", "attempt_id")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
@@ -541,7 +553,7 @@ class DemandBlob(_message.Message):
     def __init__(self, task_id: _Optional[int] = ..., round: _Optional[int] = ..., parent_attempt: _Optional[int] = ..., attempt_id: _Optional[int] = ..., inputs: _Optional[_Iterable[int]] = ..., model: bool = ..., trace: bool = ...) -> None: ...
 
 class AnswerDemand(_message.Message):
-    __slots__ = ("task_id", "round", "parent_attempt", "attempt_id", "inputs", "model", "trace")
+    __slots__ = ("task_id", "round", "parent_attempt", "attempt_id", "inputs", "model", "trace", "openings")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
     PARENT_ATTEMPT_FIELD_NUMBER: _ClassVar[int]
@@ -549,6 +561,7 @@ class AnswerDemand(_message.Message):
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     TRACE_FIELD_NUMBER: _ClassVar[int]
+    OPENINGS_FIELD_NUMBER: _ClassVar[int]
     task_id: int
     round: int
     parent_attempt: int
@@ -556,4 +569,5 @@ class AnswerDemand(_message.Message):
     inputs: _containers.RepeatedScalarFieldContainer[int]
     model: bool
     trace: bool
-    def __init__(self, task_id: _Optional[int] = ..., round: _Optional[int] = ..., parent_attempt: _Optional[int] = ..., attempt_id: _Optional[int] = ..., inputs: _Optional[_Iterable[int]] = ..., model: bool = ..., trace: bool = ...) -> None: ...
+    openings: _containers.RepeatedCompositeFieldContainer[Opening]
+    def __init__(self, task_id: _Optional[int] = ..., round: _Optional[int] = ..., parent_attempt: _Optional[int] = ..., attempt_id: _Optional[int] = ..., inputs: _Optional[_Iterable[int]] = ..., model: bool = ..., trace: bool = ..., openings: _Optional[_Iterable[_Union[Opening, _Mapping]]] = ...) -> None: ...

@@ -24,6 +24,7 @@ Plain = dict[str, Any]
 # The stores and what is in them; for those with a single value, its key.
 STORES: dict[str, type[Message]] = {
     "accounts": state_pb2.Account,
+    "announcements": state_pb2.Announcement,
     "attempts": state_pb2.Attempt,
     "audits": state_pb2.Audit,
     "chain": state_pb2.Chain,
@@ -35,6 +36,7 @@ STORES: dict[str, type[Message]] = {
     "equivocations": state_pb2.Equivocation,
     "params": state_pb2.Params,
     "rounds": state_pb2.Round,
+    "seen_updates": state_pb2.SeenUpdate,
     "stakes": state_pb2.Stake,
     "supply": state_pb2.Supply,
     "tasks": state_pb2.Task,

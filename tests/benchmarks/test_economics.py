@@ -20,6 +20,7 @@ COMMON = {
     "unsettled_rounds": 0.0,
     "settled_lies": 0.0,
     "saves": "",
+    "beyond": "",
 }
 
 
@@ -37,9 +38,16 @@ def test_a_late_turn_costs_more_than_the_slash() -> None:
     assert (line.requester, line.unsettled_rounds) == (0, 0)
 
 
-def test_a_copied_update_is_paid_like_any_other() -> None:
-    """Not beaten: nothing shows that an update was trained."""
+def test_a_copied_update_is_not_paid() -> None:
     line = measure_one("client: copies an older update")
+    assert line.beaten == "yes"
+    assert line.deviant_gain < line.honest_gain // 2
+
+
+def test_noise_is_paid_like_any_other_update() -> None:
+    """Not beaten: nothing shows that an update was trained."""
+    line = measure_one("client: sends noise")
+    assert line.beyond
     assert line.beaten == "no"
     assert abs(line.difference) < line.honest_gain // 10
 

@@ -8,7 +8,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optfl.audits import MODEL_BLOB, TRACE_BLOB, compute_audit
+from optfl.audits import MODEL_BLOB, TRACE_BLOB, compute_audit, compute_demanded_chunk
+from optfl.wire.state_pb2 import Demand
 
 BEACON = hashlib.sha256(b"beacon").digest()
 
@@ -57,3 +58,19 @@ def test_a_trace_is_drawn_like_any_blob_with_its_own_chunks() -> None:
     assert {blob for blob, _ in drawn} == {0, 1, MODEL_BLOB, TRACE_BLOB}
     assert {chunk for blob, chunk in drawn if blob == TRACE_BLOB} == set(range(9))
     assert {chunk for blob, chunk in drawn if blob == MODEL_BLOB} == set(range(4))
+
+
+@given(
+    st.binary(min_size=32, max_size=32), st.binary(min_size=20, max_size=20), st.integers(0, 2**64 - 1),
+    st.lists(st.integers(0, 2**32 - 1), min_size=5, max_size=5), st.integers(1, 1 << 23),
+)  # fmt: skip
+def test_what_a_holder_shows_is_what_the_protocol_says(
+    beacon: bytes, operator: bytes, task_id: int, numbers: list[int], chunks: int
+) -> None:
+    number, parent, attempt, turn, blob = numbers
+    demand = Demand(
+        task_id=task_id, round=number, parent_attempt=parent, attempt_id=attempt, turn=turn, blob=blob, beacon=beacon
+    )
+    packed = task_id.to_bytes(8, "big") + b"".join(n.to_bytes(4, "big") for n in numbers)
+    x = int.from_bytes(hashlib.sha256(b"optfl/demand/v1" + beacon + packed + operator).digest(), "big")
+    assert compute_demanded_chunk(demand, operator, chunks) == x % chunks

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from abci_app.block_end import deadlines, demands
 from abci_app.state import rounds
-from optfl import tasks
+from abci_app.transitions import answer_demand
+from optfl import errors, tasks
 from optfl.wire import state_pb2
 from optfl.wire.transaction_pb2 import Readmit, Vote
 from support.demands import answer, answer_all, demand
@@ -166,6 +167,26 @@ def test_I2_hiding_again_and_again_costs_more_each_time() -> None:
     task.ledger.blocks(4)
     stake = task.ledger.must_stake(AGGREGATOR, again)
     assert (stake.faults, stake.excluded_until_height - task.ledger.height) == (2, 20)
+
+
+def test_I2_two_of_four_validators_say_that_they_have_what_nobody_has(
+    guarded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than a third of the power, and not one chunk of a model that was stored nowhere: it is not held."""
+    if not guarded:  # a word is enough
+        monkeypatch.setattr(answer_demand, "_check_opening", lambda task, demand, operator, opening: None)
+    task = TaskHarness.start(training_blocks=100)
+    task.commit_all(1)
+    lie = task.aggregate(1, task.poisoned_model(1))
+    task.ledger.accept(STRANGER, demand(task, 1, attempt_id=lie, model=True))
+    nothing = answer(task, 1, attempt_id=lie, model=True)
+    nothing.openings[0].Clear()
+    codes = [task.ledger.send(validator, nothing).code for validator in VALIDATORS[:2]]
+    assert codes == [errors.BadAudit.code if guarded else 0] * 2
+    task.ledger.blocks(8)
+    assert task.task.settled_round == (0 if guarded else 1)
+    if guarded:
+        assert task.ledger.must_attempt(lie).status == state_pb2.ATTEMPT_STATUS_VOID
 
 
 # I5: the longest life that a round can have.

@@ -10,7 +10,7 @@ import pytest
 from abci_app import ledger as ledger_module
 from abci_app.block_end import deadlines
 from abci_app.state import State, rounds
-from abci_app.state.keyspace import round_key
+from abci_app.state.keyspace import round_key, seen_update_key
 from abci_app.transitions import commit_update, fields
 from optfl import errors, tasks
 from optfl.certificates import Statement, build_certificate, sign_receipt
@@ -67,6 +67,39 @@ def test_I4_anothers_certificate_is_copied_out_of_the_mempool(guarded: bool, mon
     if not guarded:  # receipts do not say whose the blob is
         monkeypatch.setattr(fields, "Statement", lambda **kw: Statement(**{**kw, "owner": victim.address}))
     assert task.ledger.send(thief, honest).code == (errors.BadCertificate.code if guarded else 0)
+
+
+def test_I4_anothers_update_is_stored_and_committed_again(guarded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readable since its round was frozen, with receipts of the thief's own: paid for ever without training."""
+    if not guarded:
+        monkeypatch.setattr(commit_update, "is_copy", lambda state, task, current, client, root: False)
+    task = TaskHarness.start()
+    victim, thief = CLIENTS[0], CLIENTS[1]
+    task.run_round(1)
+    copy = task.update(victim, 1)
+    commit = task.commit_update(thief, 2, update_root=copy.root, certificate=task.certify(thief, 2, copy))
+    assert task.ledger.send(thief, commit).code == (errors.CopiedUpdate.code if guarded else 0)
+
+
+def test_I4_a_thief_has_the_author_refused(guarded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bad replica leaks an update in its round, and the thief is in the block first. The author is no copier."""
+    if not guarded:  # whoever comes first owns it, even within a round
+        monkeypatch.setattr(commit_update, "is_copy", _is_first_come(commit_update.is_copy))
+    task = TaskHarness.start()
+    author, thief = CLIENTS[0], CLIENTS[1]
+    leaked = task.update(author, 1)
+    stolen = task.commit_update(thief, 1, update_root=leaked.root, certificate=task.certify(thief, 1, leaked))
+    task.ledger.accept(thief, stolen)
+    code = task.ledger.send(author, task.commit_update(author, 1)).code
+    assert code == (0 if guarded else errors.CopiedUpdate.code)
+
+
+def _is_first_come(original: Any) -> Any:
+    def is_copy(state: State, task: Any, current: Any, client: bytes, root: bytes) -> bool:
+        seen = state.seen_updates.get(seen_update_key(task.task_id, current.round, root))
+        return (seen is not None and client not in seen.clients) or original(state, task, current, client, root)
+
+    return is_copy
 
 
 def test_I5_evidence_is_forgotten_before_the_dispute_is_over(guarded: bool, monkeypatch: pytest.MonkeyPatch) -> None:

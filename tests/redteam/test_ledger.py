@@ -12,10 +12,11 @@ from abci_app import ledger as ledger_module
 from abci_app.block_end import settlement, unbonding
 from abci_app.state import State, participants, tokens
 from abci_app.state.keyspace import attempt_key, stake_key
-from abci_app.state_machine import compute_block_bytes
+from abci_app.state_machine import compute_block_bytes, find_nothing
+from abci_app.transitions import announce_proof, submit_fraud_proof
 from abci_app.transitions import register_validator as register_validator_module
-from abci_app.transitions import submit_fraud_proof
 from optfl import errors, keys
+from optfl.keys import SigningKey
 from optfl.wire import state_pb2
 from optfl.wire.transaction_pb2 import Transfer, Unbond
 from optfl_cli.errors import UserError
@@ -48,7 +49,7 @@ def lie(**overrides: Any) -> TaskHarness:
 def test_F7_a_copier_lands_first_and_the_honest_prover_loses_its_bond(
     guarded: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A proof is copied out of the mempool. The copier takes the small reward; the bond is the prover's."""
+    """A proof is copied out of the mempool. The bond is the prover's, whoever comes first."""
     if not guarded:  # what is proven already is a false proof
         monkeypatch.setattr(submit_fraud_proof, "check", _late_is_false(submit_fraud_proof.check))
     task = lie()
@@ -58,6 +59,56 @@ def test_F7_a_copier_lands_first_and_the_honest_prover_loses_its_bond(
     task.ledger.block(task.ledger.sign(copier, proof), task.ledger.sign(prover, proof))
     bond_lost = before - task.ledger.balance(prover) > FEE
     assert bond_lost != guarded
+
+
+def test_F7_a_proposer_puts_its_copy_in_the_place_of_the_proof(guarded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it cannot have is an announcement from before it saw the proof: the copy convicts, and costs its fee."""
+    if not guarded:
+        monkeypatch.setattr(submit_fraud_proof, "is_announced", lambda state, call, message: True)
+    task = lie()
+    copier, prover, proof = STRANGER, CLIENTS[0], task.prove(1)
+    task.ledger.accept(prover, task.announce(prover, proof))
+    before = task.ledger.balance(copier)
+    announcement = task.ledger.sign(copier, task.announce(copier, proof))  # now that it has seen it
+    results = task.ledger.block(announcement, task.ledger.sign(copier, proof)).results
+    assert [result.code for result in results] == [0, 0]
+    gained = task.ledger.balance(copier) - before + 2 * FEE
+    assert gained == (0 if guarded else AGGREGATOR_STAKE // 10)
+    record = task.ledger.state.disputes[attempt_key(1, 1)]
+    assert record.slashed == AGGREGATOR_STAKE
+
+
+def test_F7_an_honest_proposer_has_a_copy_and_the_proof_before_it(
+    guarded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copy came into its mempool first; only one proof against an attempt has a place in a block."""
+    if not guarded:
+        monkeypatch.setattr(proposals, "_find_announced", lambda state, proofs: {})
+    task = lie()
+    copier, prover, proof = STRANGER, CLIENTS[0], task.prove(1)
+    task.ledger.accept(prover, task.announce(prover, proof))
+    waiting = [task.ledger.sign(copier, proof), task.ledger.sign(prover, proof)]
+    chosen = ledger_module.prepare_proposal(task.ledger.stores, waiting, 1 << 22, b"", find_nothing)
+    assert chosen == [waiting[1 if guarded else 0]]
+    task.ledger.block(*chosen)
+    reward = task.ledger.state.disputes[attempt_key(1, 1)].reporter_reward
+    assert reward == (AGGREGATOR_STAKE // 10 if guarded else 0)
+
+
+@pytest.mark.parametrize("sender", [VALIDATORS[0], CLIENTS[0]])
+def test_F7_a_liar_fills_the_places_for_announcements(
+    guarded: bool, monkeypatch: pytest.MonkeyPatch, sender: SigningKey
+) -> None:
+    """With accounts of its own, in the block of its lie: for fees, nobody honest would be paid for proving it."""
+    monkeypatch.setattr(announce_proof, "MAX_ANNOUNCEMENTS", 2)
+    if not guarded:  # validators have no places of their own
+        monkeypatch.setattr(announce_proof, "_is_validator", lambda state, sender: False)
+    task = lie()
+    for sybil in (STRANGER, CLIENTS[1]):
+        task.ledger.accept(sybil, task.announce(sybil, task.prove(1), commitment=bytes(32)))
+    code = task.ledger.send(sender, task.announce(sender, task.prove(1))).code
+    is_taken = guarded and sender is VALIDATORS[0]
+    assert code == (0 if is_taken else errors.TooManyAnnouncements.code)
 
 
 def _late_is_false(original: Any) -> Any:

@@ -257,6 +257,7 @@ def test_R10_a_void_round_ends_the_dispute_about_it(guarded: bool, monkeypatch: 
         monkeypatch.setattr(convictions, "_revert", _forget_void(convictions._revert))
     task = pipeline({1, 2}, 2)
     proof_of_2 = task.prove(2)
+    task.ledger.accept(CLIENTS[0], task.announce(CLIENTS[0], proof_of_2))
     balance = task.ledger.balance(CLIENTS[0])
     task.ledger.accept(STRANGER, task.prove(1))
     result = task.ledger.send(CLIENTS[0], proof_of_2)

@@ -185,10 +185,16 @@ def test_a_commitment_to_an_old_base_is_refused() -> None:
     )
 
 
-def test_a_copied_commitment_is_refused_and_a_copied_update_gains_no_more_than_training() -> None:
+def test_a_copied_commitment_is_refused_and_so_is_a_copied_update() -> None:
     honest, copied = play({}), play({"client1": "copied-update@2"})
     check_nobody_is_hurt(copied)
-    assert copied.report.gains["client1"] <= honest.report.gains["client1"]
+    assert copied.report.gains["client1"] < CLIENT_REWARD  # it may have been drawn for the first round
+    assert copied.report.gains["client1"] < honest.report.gains["client1"]
+    commits = [
+        dict(e.attributes) for _, _, events in copied.chain.trace for e in events if e.kind == "update_committed"
+    ]
+    thief = next(address.hex() for address, name in copied.names.items() if name == "client1")
+    assert not [event for event in commits if event["client"] == thief and int(event["round"]) > 1]
 
 
 def test_a_weight_above_the_most_is_refused() -> None:
@@ -233,6 +239,29 @@ def test_a_copied_proof_gains_less_than_the_fees() -> None:
     check_nobody_is_hurt(result)
     assert result.report.convicted == ("aggregator1",)
     assert result.report.gains["challenger1"] <= 0
+
+
+def find_rewards(result: Result) -> dict[str, int]:
+    """What provers got, by the names of their accounts."""
+    paid = [dict(e.attributes) for _, _, events in result.chain.trace for e in events if e.kind == "prover_rewarded"]
+    return {result.names[bytes.fromhex(event["prover"])]: int(event["amount"]) for event in paid}
+
+
+def test_F7_a_proposer_that_copies_a_proof_gets_nothing_for_it() -> None:
+    """In some runs its block comes after the proof: the copy convicts, the reward is burned. Else the prover has it."""
+    copied = False
+    for seed in range(30):
+        result = play({"aggregator1": "poison@2", "proposer1": "copying-proposer"}, seed=seed, rounds=3)
+        check_nobody_is_hurt(result, rounds=3)
+        assert result.report.convicted == ("aggregator1",)
+        (conviction,) = result.task.convictions
+        by_copy = conviction.reporter_reward == 0
+        assert find_rewards(result) == ({} if by_copy else {result.names[conviction.prover]: 2_000_000})
+        if by_copy:
+            assert result.names[conviction.prover] == "validator1"
+            copied = True
+            break
+    assert copied
 
 
 def test_free_training_is_paid_for() -> None:

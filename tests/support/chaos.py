@@ -381,6 +381,15 @@ def _prove(chaos: Chaos) -> Made:
     return chaos.random.choice(ACCOUNTS), task.prove(attempt.attempt_id, chunk)
 
 
+def _announce(chaos: Chaos) -> Made:
+    attempts = [attempt for _, attempt in chaos.ledger.state.attempts.items() if tasks.authors_of(attempt)]
+    if not attempts:
+        return None
+    attempt = chaos.random.choice(attempts)
+    task, sender = chaos.tasks[attempt.task_id], chaos.random.choice(ACCOUNTS)
+    return sender, task.announce(sender, task.prove(attempt.attempt_id))
+
+
 def _is_float(task: TaskHarness) -> bool:
     return task.parameters.arithmetic == transaction_pb2.ARITHMETIC_FLOAT
 
@@ -414,7 +423,7 @@ def _answer_demand(chaos: Chaos) -> Made:
     demand = chaos.random.choice(found)
     if demand.root[0] % 3 == 0:  # nobody has this one
         return None
-    return chaos.random.choice(VALIDATORS), transaction_pb2.AnswerDemand(
+    message = transaction_pb2.AnswerDemand(
         task_id=demand.task_id,
         round=demand.round,
         parent_attempt=demand.parent_attempt,
@@ -422,6 +431,8 @@ def _answer_demand(chaos: Chaos) -> Made:
         inputs=[] if demand.blob == tasks.MODEL_BLOB else [demand.blob],
         model=demand.blob == tasks.MODEL_BLOB,
     )
+    validator = chaos.random.choice(VALIDATORS)
+    return validator, demands.open_demanded(chaos.tasks[demand.task_id], message, validator)
 
 
 def _answer_audit(chaos: Chaos) -> Made:
@@ -542,6 +553,7 @@ _MENU: dict[Callable[[Chaos], Made], int] = {
     _certify: 30,
     _register_beacon: 1,
     _prove: 8,
+    _announce: 6,
     _challenge: 5,
     _vote: 30,
     _reveal_vote: 30,

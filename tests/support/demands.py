@@ -6,7 +6,8 @@ from typing import Any
 
 from abci_app.state.keyspace import demand_key
 from optfl import tasks
-from optfl.audits import draw_audit
+from optfl.audits import compute_demanded_chunk, draw_audit
+from optfl.keys import SigningKey
 from optfl.vectors import ChunkedVector
 from optfl.wire import state_pb2, transaction_pb2
 from support.ledger import REPLICAS, VALIDATORS, TaskHarness
@@ -18,14 +19,37 @@ def demand(task: TaskHarness, number: int, *inputs: int, **overrides: Any) -> tr
     return transaction_pb2.DemandBlob(**{**fields, "inputs": inputs, **overrides})
 
 
-def answer(task: TaskHarness, number: int, *inputs: int, **overrides: Any) -> transaction_pb2.AnswerDemand:
+def answer(
+    task: TaskHarness, number: int, *inputs: int, by: SigningKey = VALIDATORS[0], **overrides: Any
+) -> transaction_pb2.AnswerDemand:
+    """What `by` sends of blobs that it found; of what nobody demands, with openings of nothing."""
     message = demand(task, number, *inputs, **overrides)
-    return transaction_pb2.AnswerDemand.FromString(message.SerializeToString())
+    return open_demanded(task, transaction_pb2.AnswerDemand.FromString(message.SerializeToString()), by)
+
+
+def open_demanded(
+    task: TaskHarness, message: transaction_pb2.AnswerDemand, by: SigningKey
+) -> transaction_pb2.AnswerDemand:
+    """The same answer with the chunks that were drawn for `by`."""
+    del message.openings[:]
+    current = task.ledger.round(message.round, task.task_id)
+    scope = (message.task_id, message.round, message.parent_attempt, message.attempt_id)
+    for blob in [*message.inputs, *([tasks.MODEL_BLOB] if message.model else [])]:
+        key = demand_key(*scope, 0 if current is None else current.turn, blob)
+        found = task.ledger.state.demands.get(key)
+        if found is None:
+            message.openings.add()
+            continue
+        vector = next(v for v in [*task.updates.values(), *task.models.values()] if v.root == found.root)
+        opening = vector.opening(compute_demanded_chunk(found, by.address, vector.shape.chunks))
+        message.openings.add(data=opening.data, path=opening.path)
+    return message
 
 
 def answer_all(task: TaskHarness, count: int, message: transaction_pb2.AnswerDemand) -> None:
-    """The first `count` validators answer, in one block."""
-    results = task.ledger.block(*(task.ledger.sign(v, message) for v in VALIDATORS[:count])).results
+    """The first `count` validators answer with what is in `message`, in one block."""
+    signed = [task.ledger.sign(v, open_demanded(task, message, v)) for v in VALIDATORS[:count]]
+    results = task.ledger.block(*signed).results
     if any(result.code for result in results):
         raise AssertionError([result.log for result in results])
 

@@ -21,6 +21,7 @@ from abci_app.state.rounds import get_commitments
 from abci_app.state_machine import Block, BlockResults, Changes, Misbehavior, MisbehaviorKind, Stores, TxResult
 from optfl import keys, tasks
 from optfl.aggregation import Aggregation, aggregate, aggregate_chunk, derive_weights
+from optfl.announcements import compute_announcement
 from optfl.ballots import compute_aggregate_digest, sign_ballot
 from optfl.beacon import HashChain
 from optfl.certificates import Statement, build_certificate, sign_receipt
@@ -623,6 +624,17 @@ class TaskHarness:
         updates = [self.updates[given.update_root] for given in attempt.inputs]
         proof = build_output_proof(chunk, updates, base, self.models[attempt_id])
         return transaction_pb2.SubmitFraudProof(task_id=self.task_id, attempt_id=attempt_id, output=proof)
+
+    def announce(
+        self, prover: SigningKey, proof: transaction_pb2.SubmitFraudProof, **overrides: Any
+    ) -> transaction_pb2.AnnounceProof:
+        """What `prover` sends a block before `proof`."""
+        fields = {
+            "task_id": proof.task_id,
+            "attempt_id": proof.attempt_id,
+            "commitment": compute_announcement(CHAIN_ID, prover.address, proof),
+        }
+        return transaction_pb2.AnnounceProof(**{**fields, **overrides})
 
 
 def task_parameters(**overrides: Any) -> transaction_pb2.TaskParameters:

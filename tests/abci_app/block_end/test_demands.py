@@ -10,7 +10,7 @@ from abci_app.state.rounds import get_commitments
 from optfl.tasks import MODEL_BLOB
 from optfl.wire import state_pb2
 from optfl.wire.transaction_pb2 import AddStake, Readmit, Unbond
-from support.demands import answer, answer_all, demand, find_demand, get_demand
+from support.demands import answer, answer_all, demand, find_demand, get_demand, open_demanded
 from support.ledger import (
     AGGREGATOR,
     AGGREGATOR_STAKE,
@@ -79,7 +79,7 @@ def test_exactly_a_third_is_not_enough() -> None:
     message = answer(task, 1, attempt_id=1, model=True)
     answer_all(task, 1, message)
     assert get_demand(task, 1, MODEL_BLOB, 1).status == DEMANDED
-    task.ledger.accept(VALIDATORS[1], message)
+    task.ledger.accept(VALIDATORS[1], open_demanded(task, message, VALIDATORS[1]))
     found = get_demand(task, 1, MODEL_BLOB, 1)
     assert (found.status, found.bond.amount) == (HELD, BOND)
 
@@ -98,11 +98,11 @@ def test_holders_count_with_the_power_that_they_have_now() -> None:
     task = frozen(demand_blocks=10)
     task.ledger.accept(task.due_aggregator(1), demand(task, 1, 0, 1))
     task.ledger.accept(VALIDATORS[0], answer(task, 1, 0))
-    task.ledger.accept(VALIDATORS[1], answer(task, 1, 1))
+    task.ledger.accept(VALIDATORS[1], answer(task, 1, 1, by=VALIDATORS[1]))
     unbond = task.ledger.sign(VALIDATORS[0], Unbond(role=VALIDATOR, amount=100_000))
     grow = task.ledger.sign(VALIDATORS[1], AddStake(role=VALIDATOR, amount=60_000))
     task.ledger.block(unbond, grow)  # powers are 0, 160, 100, 100 after it
-    task.ledger.accept(VALIDATORS[2], answer(task, 1, 0))
+    task.ledger.accept(VALIDATORS[2], answer(task, 1, 0, by=VALIDATORS[2]))
     assert get_demand(task, 1, 0).status == DEMANDED  # 100 of 360
     assert get_demand(task, 1, 1).status == HELD  # 160 of 360
 
@@ -295,8 +295,7 @@ def test_L1_a_prolonged_window_needs_proposers_of_its_own() -> None:
     task = opened()
     task.ledger.blocks(5)
     task.ledger.accept(STRANGER, demand(task, 1, attempt_id=1, model=True))
-    message = answer(task, 1, attempt_id=1, model=True)
-    answers = [task.ledger.sign(v, message) for v in VALIDATORS[:2]]
+    answers = [task.ledger.sign(v, answer(task, 1, attempt_id=1, model=True, by=v)) for v in VALIDATORS[:2]]
     task.ledger.block(*answers, proposer=0)
     for _ in range(20):
         task.ledger.block(proposer=0)

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from abci_app.state.rounds import get_commitments
+from abci_app.transitions import claims
+from abci_app.transitions.claims import MAX_WEIGHTS
 from optfl import errors
 from optfl.aggregation import Aggregation
 from optfl.vectors import ChunkedVector, Shape
@@ -150,3 +152,29 @@ def test_a_made_up_reduction_is_taken_if_it_is_stored(task: TaskHarness) -> None
     made = task.misreduce(1, row=0)
     assert isinstance(made, Aggregation)
     task.ledger.accept(task.due_aggregator(1), task.claim(1, made))
+
+
+def test_a_long_list_of_weights_is_refused_before_it_is_read(task: TaskHarness) -> None:
+    """A transaction has room for a million words, which to read as one bit set takes minutes."""
+    message = task.submit_aggregate(1)
+    message.reduction.weights[:] = [0] * (MAX_WEIGHTS + 1)
+    task.ledger.reject(errors.InvalidField, task.due_aggregator(1), message)
+    message.reduction.weights[:] = [0] * MAX_WEIGHTS
+    task.ledger.reject(errors.BadReduction, task.due_aggregator(1), message)
+
+
+def test_weights_are_looked_at_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes long is done for nobody who is not a member, has no ballots, or has stored nothing."""
+    monkeypatch.setattr(claims, "_check_weights", _never)
+    task = frozen(mode=MODE_QUORUM)
+    task.ledger.reject(errors.BadBallots, STRANGER, task.submit_certified(1, [STRANGER, AGGREGATORS[0]]))
+    unsigned = task.submit_certified(1, AGGREGATORS[:2])
+    unsigned.signatures[0].signature = bytes(64)
+    task.ledger.reject(errors.BadBallots, AGGREGATORS[0], unsigned)
+    unstored = task.submit_certified(1, AGGREGATORS[:2])
+    del unstored.reduction.certificate.signatures[:]
+    task.ledger.reject(errors.BadCertificate, AGGREGATORS[0], unstored)
+
+
+def _never(*_: object) -> None:
+    raise AssertionError("the weights were looked at")

@@ -369,3 +369,30 @@ def test_a_quorum_lists_an_odd_number_of_aggregators_or_none(count: int, is_take
     else:
         LedgerHarness().reject(errors.InvalidTaskParameters, REQUESTER, message)
     LedgerHarness().accept(REQUESTER, create(aggregators=aggregators))
+
+
+def test_a_task_whose_trace_no_replica_takes_is_refused(ledger: LedgerHarness) -> None:
+    """Nobody could ever submit: honest aggregators would be late."""
+    long = {"length": 1 << 27, "rule": "krum(f=1)", "clients": [], "chunk_values": 64, "min_updates": 3}
+    long |= {"bandwidth_bytes_per_second": 1 << 40}
+    ledger.reject(errors.InvalidTaskParameters, REQUESTER, create(**long, clients_per_round=400))
+    ledger.accept(REQUESTER, create(**long, clients_per_round=300))
+
+
+@pytest.mark.parametrize(
+    ("rule", "clients"), [("minimum_diameter(f=2)", 400), ("bucketing(s=2) | minimum_diameter(f=2)", 800)]
+)
+def test_a_rule_is_not_defined_for_any_number_of_updates(ledger: LedgerHarness, rule: str, clients: int) -> None:
+    message = create(rule=rule, clients=[], clients_per_round=clients, min_updates=10, chunk_values=16)
+    ledger.reject(errors.InvalidTaskParameters, REQUESTER, message)
+
+
+def test_F6_what_it_takes_to_make_a_recipe_counts() -> None:
+    """Matrices of a thousand rows one after the other: a second of every node for each proof."""
+    ledger = LedgerHarness(params={"max_proof_operations": 1 << 24})
+    ledger.register_participants()
+    many = {"clients": [], "clients_per_round": 1000, "chunk_values": 16, "min_updates": 10}
+    many |= {"bandwidth_bytes_per_second": 1 << 40}
+    rule = "bucketing(s=1) | bucketing(s=1) | bucketing(s=1) | median()"
+    ledger.reject(errors.ProofTooLarge, REQUESTER, create(**many, rule=rule))
+    ledger.accept(REQUESTER, create(**many, rule="median()"))

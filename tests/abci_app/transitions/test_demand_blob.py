@@ -64,6 +64,7 @@ def test_a_demand_is_kept_with_its_bond_and_its_deadline() -> None:
         open_height=height,
         deadline_height=height + 4,
         status=state_pb2.DEMAND_STATUS_OPEN,
+        beacon=task.ledger.state.chain.beacon,
     )
     assert task.ledger.balance(due) == BALANCE - 200_000 - 3 * FEE - BOND  # registered, joined, demanded
 

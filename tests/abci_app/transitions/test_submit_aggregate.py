@@ -185,11 +185,6 @@ def test_empty_message_is_refused(task: TaskHarness) -> None:
     task.ledger.reject(errors.InvalidField, task.due_aggregator(1), SubmitAggregate())
 
 
-@pytest.mark.parametrize("extra", [{"trace_root": bytes(32)}, {"rule_weights": [1]}])
-def test_what_the_rule_has_no_use_for_is_refused(task: TaskHarness, extra: dict[str, Any]) -> None:
-    task.ledger.reject(errors.InvalidField, task.due_aggregator(1), task.submit_aggregate(1, **extra))
-
-
 def test_without_a_quorum_of_replicas_there_is_no_attempt(task: TaskHarness) -> None:
     """I2: an id that nobody can open could never be proven wrong."""
     due, model = task.due_aggregator(1), task.honest_model(1)

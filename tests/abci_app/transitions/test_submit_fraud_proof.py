@@ -72,10 +72,44 @@ def test_a_proof_convicts_in_the_block_that_includes_it() -> None:
     assert (stake.amount, stake.excluded) == (0, True)
 
 
-def test_the_prover_gets_its_reward_and_never_loses_its_bond() -> None:
+def test_a_prover_that_announced_it_gets_the_reward_and_never_loses_its_bond() -> None:
+    task = with_fraud()
+    proof = task.prove(1)
+    task.ledger.accept(STRANGER, task.announce(STRANGER, proof))
+    task.ledger.accept(STRANGER, proof)
+    assert task.ledger.balance(STRANGER) == BALANCE - 2 * FEE + 200_000 * 10 // 100
+
+
+def test_without_an_announcement_it_convicts_all_the_same_and_the_reward_is_burned() -> None:
     task = with_fraud()
     task.ledger.accept(STRANGER, task.prove(1))
-    assert task.ledger.balance(STRANGER) == BALANCE - FEE + 200_000 * 10 // 100
+    assert status(task, 1) == CONVICTED
+    assert task.ledger.balance(STRANGER) == BALANCE - FEE
+    record = task.ledger.state.disputes[attempt_key(1, 1)]
+    assert (record.reporter_reward, record.burned, record.prover) == (0, record.slashed, STRANGER.address)
+
+
+@pytest.mark.parametrize("other", ["sender", "chunk", "attempt", "same-block"])
+def test_F7_what_was_announced_is_this_proof_of_this_sender_in_an_earlier_block(other: str) -> None:
+    task = TaskHarness.start()
+    task.commit_all(1)
+    values = task.poisoned_model(1, 0).values.copy()
+    values[40] += 1
+    task.aggregate(1, ChunkedVector(tasks.model_shape(task.parameters), values))
+    proof, prover = task.prove(1), STRANGER
+    announced = task.prove(1, chunk=1) if other == "chunk" else proof
+    if other == "attempt":
+        announced = copy.deepcopy(proof)
+        announced.attempt_id = 2
+    message = task.announce(CLIENTS[0] if other == "sender" else prover, announced, attempt_id=1)
+    if other == "same-block":
+        results = task.ledger.block(task.ledger.sign(prover, message), task.ledger.sign(prover, proof)).results
+        assert [result.code for result in results] == [0, 0]
+    else:
+        task.ledger.accept(prover, message)
+        task.ledger.accept(prover, proof)
+    assert task.ledger.balance(prover) == BALANCE - 2 * FEE
+    assert status(task, 1) == CONVICTED
 
 
 @pytest.mark.parametrize("coordinate", [0, 31, 32, 64, 95, 96, 99])
@@ -138,13 +172,13 @@ def test_F7_a_late_proof_is_moot_and_costs_no_bond() -> None:
 
 def test_F7_of_two_proofs_in_one_block_the_first_is_paid_and_none_loses_its_bond() -> None:
     task = with_fraud()
-    first = task.ledger.sign(STRANGER, task.prove(1))
-    second = task.ledger.sign(VALIDATORS[3], task.prove(1))
-    before = task.ledger.balance(VALIDATORS[3])
-    results = task.ledger.block(first, second, proposer=0).results
+    proof = task.prove(1)
+    provers = (STRANGER, CLIENTS[0])
+    task.ledger.block(*(task.ledger.sign(prover, task.announce(prover, proof)) for prover in provers))
+    before = [task.ledger.balance(prover) for prover in provers]
+    results = task.ledger.block(*(task.ledger.sign(prover, proof) for prover in provers)).results
     assert [result.code for result in results] == [0, 0]
-    assert task.ledger.balance(STRANGER) == BALANCE - FEE + 20_000
-    assert task.ledger.balance(VALIDATORS[3]) == before - FEE
+    assert [task.ledger.balance(p) - b for p, b in zip(provers, before, strict=True)] == [20_000 - FEE, -FEE]
 
 
 def test_F7_even_garbage_about_a_convicted_attempt_is_moot() -> None:

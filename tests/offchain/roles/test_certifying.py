@@ -129,7 +129,7 @@ def test_a_model_is_computed_and_journalled_once() -> None:
     committee = Committee()
     committee.act(0)
     committee.act(0, height=13)
-    assert committee.members[0]._cost.aggregations == 1
+    assert committee.members[0].cost.aggregations == 1
     assert (
         committee.journals[0].get("aggregate/1/1/0/0/0")
         == committee.world.add_model(committee.world.compute_model()).root
@@ -152,7 +152,7 @@ def test_a_restarted_turn_is_another_question() -> None:
     committee.act(0)
     committee.act(0, current=committee.world.make_round(restarts=1))
     assert len(committee.board) == 2
-    assert committee.members[0]._cost.aggregations == 2
+    assert committee.members[0].cost.aggregations == 2
 
 
 def test_who_signs_two_models_is_reported_once() -> None:

@@ -7,9 +7,11 @@ import asyncio
 import pytest
 
 from offchain.interfaces import LedgerUnavailable, TransactionResult
+from offchain.roles import fetching
 from offchain.roles.fetching import DemandAnswerer, Demander, VectorsMissing, fetch_round
+from optfl.audits import compute_demanded_chunk
 from optfl.tasks import MAX_RESTARTS, MODEL_BLOB
-from optfl.vectors import ChunkedVector
+from optfl.vectors import ChunkedVector, Opening, verify_opening
 from optfl.wire import state_pb2, transaction_pb2
 from support.roles import FakeLedger, World, make_key
 
@@ -144,7 +146,11 @@ def test_what_is_found_is_served_and_attested_in_one_transaction(world: World) -
     demands = [make_demand(world, blob) for blob in (0, 1, 2)]
     answer(DemandAnswerer(ledger, world.blobs), world, demands)
     (body,) = ledger.submitted
-    assert body.answer_demand == transaction_pb2.AnswerDemand(task_id=1, round=1, inputs=[0, 2])
+    message = body.answer_demand
+    assert (message.task_id, message.round, list(message.inputs), message.model) == (1, 1, [0, 2], False)
+    for demand, opening in zip((demands[0], demands[2]), message.openings, strict=True):
+        chunk = compute_demanded_chunk(demand, OWN, world.base.shape.chunks)
+        verify_opening(world.updates[0].shape, demand.root, chunk, Opening(opening.data, tuple(opening.path)))
     assert world.blobs.offered == [world.updates[0].id, world.updates[2].id]
 
 
@@ -183,3 +189,23 @@ def test_a_demand_that_is_decided_needs_no_answer_but_one_whose_bond_is_open_doe
     demand.bond.amount = 0
     answer(DemandAnswerer(ledger, world.blobs), world, [demand])
     assert len(ledger.submitted) == 1
+
+
+def test_what_does_not_fit_a_transaction_is_attested_in_several(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model's chunk has 64 bytes, an update's 32; their paths have two hashes each."""
+    monkeypatch.setattr(fetching, "_ANSWER_BYTES", 300)
+    ledger = FakeLedger(OWN)
+    answer(DemandAnswerer(ledger, world.blobs), world, [make_demand(world, blob) for blob in (2, 0, MODEL_BLOB, 1)])
+    named = [(list(b.answer_demand.inputs), b.answer_demand.model) for b in ledger.submitted]
+    assert named == [([0, 1], False), ([2], True)]
+    assert all(len(b.answer_demand.openings) == 2 for b in ledger.submitted)
+
+
+def test_who_was_refused_shows_it_again_without_fetching_it_again(world: World) -> None:
+    ledger = FakeLedger(OWN)
+    answerer = DemandAnswerer(ledger, world.blobs)
+    for _ in range(2):
+        answer(answerer, world, [make_demand(world, 0)])
+    first, second = (body.answer_demand for body in ledger.submitted)
+    assert first == second
+    assert len(world.blobs.fetched) == 1
