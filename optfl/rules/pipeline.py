@@ -97,53 +97,6 @@ class Pipeline:
         return mixed > self.rule.maximum_updates
 
     @property
-    def needs_totals(self) -> bool: ...
-
-    def count_mixed(self, updates: int) -> int:
-        """Combinations that it makes of so many updates."""
-        ...
-
-    def count_weights(self, updates: int) -> int:
-        """Integers that `weights` gives."""
-        ...
-
-    def weights(self, gram: Gram | None, facts: RoundFacts) -> tuple[int, ...]: ...
-
-    def mixture(self, weights: Sequence[int], facts: RoundFacts) -> Mixture:
-        """RuleError for weights that no totals could have given."""
-        ...
-
-    def weight_operations(self, updates: int) -> int: ...
-
-
-@dataclass(frozen=True)
-class Pipeline:
-    """`stages` in order, then `rule`, on what the last of them has made."""
-
-    stages: tuple[PreAggregator, ...]
-    rule: Rule
-
-    def __str__(self) -> str:
-        return " | ".join(map(str, (*self.stages, self.rule)))
-
-    @cached_property
-    def minimum_updates(self) -> int:
-        """The least K with which every stage and the rule get enough. More than MAX_UPDATES if none is."""
-        return next((k for k in range(1, MAX_UPDATES + 1) if self._is_right(k)), MAX_UPDATES + 1)
-
-    @cached_property
-    def maximum_updates(self) -> int:
-        """The largest: what a stage makes of more updates is never fewer, so that all in between are right too."""
-        return next((k for k in range(MAX_UPDATES, 0, -1) if self._is_right(k)), 0)
-
-    def _is_right(self, updates: int) -> bool:
-        for stage in self.stages:
-            if updates < stage.minimum_updates:
-                return False
-            updates = stage.count_mixed(updates)
-        return self.rule.minimum_updates <= updates <= self.rule.maximum_updates
-
-    @property
     def needs_totals(self) -> bool:
         return self.rule.needs_totals or any(stage.needs_totals for stage in self.stages)
 
