@@ -105,7 +105,9 @@ def pack_selection(chosen: Sequence[int], updates: int) -> tuple[int, ...]:
 
 
 def unpack_selection(words: Sequence[int], updates: int) -> list[int] | None:
-    """Indices of a bit set, ascending; None if it has a bit beyond them."""
+    """Indices of a bit set, ascending; None if it has a bit beyond them, or a word is none of 64 bits."""
+    if any(word >> _WORD_BITS for word in words):
+        return None
     bits = sum(word << _WORD_BITS * i for i, word in enumerate(words))
     if bits >> updates:
         return None

@@ -308,7 +308,7 @@ def test_F2_a_proof_of_smaller_updates_takes_more_of_them(ledger: LedgerHarness)
 
 
 def test_F6_a_task_whose_proof_would_take_too_long_is_refused() -> None:
-    ledger = LedgerHarness(params={"max_proof_operations": 5 * 32})
+    ledger = LedgerHarness(params={"max_proof_operations": tasks.compute_proof_operations(create().parameters)})
     ledger.accept(REQUESTER, create())
     ledger.reject(errors.ProofTooLarge, REQUESTER, create(chunk_values=64))
 

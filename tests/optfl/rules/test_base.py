@@ -76,10 +76,22 @@ def test_rows_that_fit_stay_and_others_are_rounded_down(row: list[int], more: in
 
 
 def test_work_counts_reading_combining_and_sorting() -> None:
-    assert output_operations(parse_rule("fedavg()"), 50, 2048) == (50 + 7) * 2048
-    assert output_operations(parse_rule("median()"), 50, 2048) == (50 + 50 * 6) * 2048
-    assert output_operations(parse_rule("nnm(f=1) | median()"), 50, 1) == 50 + 313 + 50 * 6
-    assert output_operations(parse_rule("median()"), 1, 1) == 1
+    for name, updates, values in (
+        ("fedavg()", 50, 50 + 7),
+        ("median()", 50, 50 + 50 * 6),
+        ("nnm(f=1) | median()", 50, 50 + 313 + 50 * 6),
+        ("median()", 1, 1),
+    ):
+        rule = parse_rule(name)
+        for chunk_values in (1, 2048):
+            expected = values * chunk_values + rule.recipe_operations(updates)
+            assert output_operations(rule, updates, chunk_values) == expected
+
+
+def test_recipes_of_products_of_matrices_are_work_of_their_own() -> None:
+    alone, two = parse_rule("nnm(f=1) | median()"), parse_rule("nnm(f=1) | nnm(f=1) | median()")
+    assert two.recipe_operations(100) > 100**3 / 2 > alone.recipe_operations(100) > 100**2
+    assert parse_rule("krum(f=1)").recipe_operations(100) == 100
 
 
 @pytest.mark.parametrize("value", [1, 5])

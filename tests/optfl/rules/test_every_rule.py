@@ -131,7 +131,7 @@ def test_work_is_counted_for_every_rule_and_grows_with_the_updates() -> None:
         assert (rule.weight_operations(20) > 0) == (rule.needs_totals or "bucketing" in name)
         assert rule.weight_operations(40) >= rule.weight_operations(20)
         assert output_operations(rule, 40, 16) > output_operations(rule, 20, 16) >= 20 * 16
-        assert output_operations(rule, 20, 32) == 2 * output_operations(rule, 20, 16)
+        assert output_operations(rule, 20, 32) < 2 * output_operations(rule, 20, 16)  # one recipe
 
 
 def test_a_beacon_matters_to_buckets_alone() -> None:

@@ -23,7 +23,7 @@ from support.rules import make_facts, make_gram, run_rule
         ("bucketing(s=2) | trimmed_mean(f=3)", 13, MAX_UPDATES),  # 7 buckets, the last of one
         ("bucketing(s=3) | bucketing(s=2) | krum(f=1)", 13, MAX_UPDATES),
         ("bucketing(s=2) | minimum_diameter(f=10)", 41, 124),
-        ("bucketing(s=4096) | krum(f=1)", MAX_UPDATES + 1, 0),
+        ("bucketing(s=4096) | krum(f=1)", MAX_UPDATES + 1, MAX_UPDATES),
     ],
 )
 def test_as_many_updates_are_needed_as_the_parts_need_and_no_more_allowed(name: str, least: int, most: int) -> None:
