@@ -284,9 +284,10 @@ def _build_words() -> Markup:
 
 def _build_facts(outcome: Mapping[str, Any], plan: Plan) -> Markup:
     fraud = f"--fraud {plan.fraud}" if plan.fraud else "--honest"
+    bits = f" --update-bits {plan.update_bits}" if plan.update_bits != 16 else ""
     command = (
-        f"optfl demo --rounds {plan.rounds} --clients {plan.clients} --rule '{plan.rule}'"
-        f" --update-bits {plan.update_bits} --seed {plan.seed} {fraud}"
+        f"optfl demo --rounds {plan.rounds} --clients {plan.clients} --rule '{plan.rule}'{bits}"
+        f" --seed {plan.seed} {fraud}"
     )
     return tag(
         "section",

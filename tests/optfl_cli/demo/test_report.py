@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html.parser
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,11 @@ def test_facts_are_the_outcome(run: DemoRun) -> None:
     page = build(run)
     assert json.loads(page.texts["pre"][0]) == run.compute_outcome()
     assert page.texts["code"][1] == "optfl demo --rounds 12 --clients 5 --rule 'median()' --seed 7 --fraud poison"
+
+
+def test_the_command_names_the_bits_of_small_updates(run: DemoRun) -> None:
+    page = Page(build_report(run.history, run.compute_outcome(), replace(run.plan, update_bits=8)))
+    assert " --rule 'median()' --update-bits 8 --seed 7 " in page.texts["code"][1]
 
 
 def test_honest_command() -> None:
