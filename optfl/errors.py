@@ -334,7 +334,7 @@ class BadAudit(Rejection):
 
 
 class AlreadyAnswered(Rejection):
-    """The audit or demand is answered."""
+    """The audit or demand is answered, or the watch attested or opened."""
 
     code = 72
 
@@ -355,6 +355,12 @@ class CopiedUpdate(Rejection):
     """The update is another client's, of another round."""
 
     code = 75
+
+
+class BadWatch(Rejection):
+    """Nobody is paid for watching this, or what was drawn is not shown."""
+
+    code = 76
 
 
 # 80..99: disputes.

@@ -67,6 +67,7 @@ PERMANENT_CODES = {
     73: "AlreadyAnnounced",
     74: "TooManyAnnouncements",
     75: "CopiedUpdate",
+    76: "BadWatch",
     80: "UnknownAttempt",
     81: "NotConvictable",
     82: "MalformedProof",
