@@ -16,7 +16,7 @@ ALL = "all"
 
 # What `/task` shows of these stores is all of it, under keys that begin with the task's id. Not `commitments` and
 # `audits`: they come one after the other, and most roles wait for what follows from the last.
-_STORES_OF_TASKS = ("tasks", "attempts", "digests", "disputes", "challenges", "demands")
+_STORES_OF_TASKS = ("tasks", "attempts", "digests", "disputes", "challenges", "demands", "announcements", "watches")
 _TASK_KEY_BYTES = len(task_key(0))
 
 

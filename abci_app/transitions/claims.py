@@ -25,6 +25,13 @@ def validate_claim(message: Claim) -> None:
             )
 
 
+def check_totals(message: Claim, task: state_pb2.Task) -> None:
+    """Raise unless the claim has a reduction where the task's rule has totals, and none elsewhere."""
+    if message.HasField("reduction") != needs_totals(task.parameters):
+        verb = "needs" if needs_totals(task.parameters) else "has no"
+        raise errors.BadReduction(f"{task.parameters.rule} {verb} trace and weights; look at the task's rule")
+
+
 def check_claim(
     state: State,
     call: Call,
@@ -33,9 +40,6 @@ def check_claim(
     current: state_pb2.Round,
 ) -> None:
     """Raise unless all that could prove a claimed model wrong is stored, and what its totals decide can be executed."""
-    if message.HasField("reduction") != needs_totals(task.parameters):
-        verb = "needs" if needs_totals(task.parameters) else "has no"
-        raise errors.BadReduction(f"{task.parameters.rule} {verb} trace and weights; look at the task's rule")
     claimed = [(model_shape(task.parameters), message.model_root, message.certificate)]
     if message.HasField("reduction"):
         shape = trace_shape(task.parameters, current.committed)

@@ -6,7 +6,7 @@ from abci_app.state import State
 from abci_app.state.keyspace import stake_key
 from abci_app.state.rounds import open_window
 from abci_app.transitions.call import Call
-from abci_app.transitions.claims import build_claimed_attempt, check_claim, validate_claim
+from abci_app.transitions.claims import build_claimed_attempt, check_claim, check_totals, validate_claim
 from abci_app.transitions.fields import check_round, check_running_task
 from optfl import errors, tasks
 from optfl.wire import state_pb2, transaction_pb2
@@ -27,6 +27,7 @@ def check(state: State, call: Call, message: transaction_pb2.SubmitAggregate) ->
         raise errors.NotYourTurn(
             f"round {message.round} is at turn {current.turn}, which is that of {current.aggregator.hex()}"
         )
+    check_totals(message, task)
     check_claim(state, call, message, task, current)
     return task, current
 

@@ -13,7 +13,7 @@ from abci_app.state.challenges import hold_stake
 from abci_app.state.members import get_author_role, get_members, is_enough, may_sign
 from abci_app.state.rounds import open_window
 from abci_app.transitions.call import Call
-from abci_app.transitions.claims import build_claimed_attempt, check_claim, validate_claim
+from abci_app.transitions.claims import build_claimed_attempt, check_claim, check_totals, validate_claim
 from abci_app.transitions.fields import check_round, check_running_task
 from optfl import errors
 from optfl.ballots import build_aggregate_question, compute_aggregate_digest, verify_ballot
@@ -43,6 +43,7 @@ def check(state: State, call: Call, message: transaction_pb2.SubmitCertifiedAggr
     )
     if current.turn != message.turn:
         raise errors.NotYourTurn(f"round {message.round} is at turn {current.turn}, not {message.turn}; sign again")
+    check_totals(message, task)
     _check_ballots(state, task, current, message)  # of members alone: a claim takes longer to check than a ballot
     check_claim(state, call, message, task, current)
     return Found(task, current)

@@ -38,6 +38,7 @@ def settled_attempt(task: TaskHarness) -> int:
 
 def test_F1_a_made_up_trace_and_an_output_that_follows_from_it(guarded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The attacker's totals select its sybil. No chunk of the model is wrong; one step of the trace is."""
+    monkeypatch.setattr(fraud, "_JUDGED", {})
     if not guarded:  # nobody can look into the reduction
         monkeypatch.setattr(fraud, "_is_wrong_step", lambda *_: False)
     task = claimed(TaskHarness.start(rule="krum(f=1)"), row=0)
@@ -63,6 +64,7 @@ def _is_convicting(task: TaskHarness, chunk: int) -> bool:
 
 
 def test_F1_true_totals_and_another_decision(guarded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fraud, "_JUDGED", {})
     if not guarded:
         monkeypatch.setattr(fraud, "_are_wrong_weights", lambda *_: False)
     task = claimed(TaskHarness.start(rule="krum(f=1)"))

@@ -14,7 +14,7 @@ from abci_app.transitions.claims import MAX_WEIGHTS
 from optfl import errors
 from optfl.aggregation import Aggregation
 from optfl.vectors import ChunkedVector, Shape
-from optfl.wire.transaction_pb2 import MODE_QUORUM, Reduction, SubmitAggregate, SubmitCertifiedAggregate
+from optfl.wire.transaction_pb2 import MODE_QUORUM, Reduction, SubmitCertifiedAggregate
 from support.demands import demand
 from support.ledger import AGGREGATORS, REPLICAS, STRANGER, TaskHarness
 
@@ -134,13 +134,19 @@ def test_a_trace_is_stored_for_as_long_as_it_is_evidence(task: TaskHarness) -> N
 def test_a_trace_is_of_the_updates_that_are_left() -> None:
     """An update is struck after all had computed: what they made of five is refused, what they make of four is not."""
     task = frozen(demand_blocks=4)
-    before: SubmitAggregate = task.submit_aggregate(1)
-    client = task.round(1).selected[0]
-    task.ledger.accept(task.due_aggregator(1), demand(task, 1, 0))
+    task.submit_aggregate(1)
+    before = task.traces[1]
+    client, due = task.round(1).selected[0], task.due_aggregator(1)
+    task.ledger.accept(due, demand(task, 1, 0))
     task.ledger.blocks(4)
     assert task.round(1).committed == 4
-    task.ledger.reject(errors.BadReduction, task.due_aggregator(1), before)
-    task.ledger.accept(task.due_aggregator(1), task.submit_aggregate(1))
+    stale = task.submit_aggregate(1)
+    stale.reduction.weights[0] = 0b11110  # four of five
+    task.ledger.reject(errors.BadReduction, due, stale)
+    stale.reduction.trace_root = before.root
+    stale.reduction.certificate.CopyFrom(task.certify(due, 1, before))
+    task.ledger.reject(errors.BadCertificate, due, stale)
+    task.ledger.accept(due, task.submit_aggregate(1))
     attempt = task.ledger.attempt(1)
     assert attempt is not None
     assert client not in [given.client for given in attempt.inputs]

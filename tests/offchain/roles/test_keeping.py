@@ -186,9 +186,10 @@ def test_a_models_author_is_its_aggregator_or_its_signers() -> None:
     view = make_view((3, OPEN), attempts=[attempt], demands=demands)
     assert find_sources(view, model.root) == [*REPLICA_ADDRESSES, AGGREGATORS[0].address]
     assert find_sources(view, UPDATE.root) == [*REPLICA_ADDRESSES, CLIENTS[0].address]
+    attempt.aggregator = b""
     attempt.signers.extend(key.address for key in AGGREGATORS[1:])
     view = make_view((3, OPEN), attempts=[attempt], demands=demands)
-    assert find_sources(view, model.root) == [*REPLICA_ADDRESSES, *(key.address for key in AGGREGATORS)]
+    assert find_sources(view, model.root) == [*REPLICA_ADDRESSES, *(key.address for key in AGGREGATORS[1:])]
 
 
 def test_who_rests_looks_when_something_changed_and_who_is_at_work_at_every_block() -> None:
