@@ -21,6 +21,7 @@ from typing import Any
 
 import click
 import numpy as np
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -149,7 +150,7 @@ def take_turns(contenders: dict[str, Callable[[], object]], turns: int) -> tuple
 def _print_table(lines: Sequence[Line]) -> None:
     first = lines[0]
     title = f"K = {first.k}, D = {first.d:,}, int16, {first.threads} threads; copy {1000 * first.limit_seconds:.1f} ms"
-    table = Table(title=title)
+    table = Table(title=title, box=box.MARKDOWN)
     table.add_column("rule")
     for column in ("ours, ms", "× the copy", "NumPy, ms", "torch, ms", "ByzFL, ms", "best peer / ours"):
         table.add_column(column, justify="right")

@@ -269,9 +269,8 @@ def centred_clipping(x: Vectors, norm: float, steps: int) -> Any:
 
 
 def smallest_subset(distances: Floats, f: int) -> Floats:
-    everyone = np.arange(len(distances))
-    subsets = (np.delete(everyone, out) for out in itertools.combinations(everyone, f))
-    return min(subsets, key=lambda kept: distances[np.ix_(kept, kept)].max())
+    subsets = map(np.array, itertools.combinations(range(len(distances)), len(distances) - f))
+    return min(subsets, key=lambda kept: float(distances[np.ix_(kept, kept)].max()))
 
 
 def nearest_rows(distances: Floats, f: int) -> Floats:

@@ -22,8 +22,8 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numba.np.numpy_support import carray
 
-BLOCK_VALUES = 512
-"""Coordinates worked on at a time; 50 updates of them are 50 KiB, which a level-1 or level-2 cache holds."""
+BLOCK_VALUES = 1024
+"""Coordinates worked on at a time: 50 updates of them are 100 KiB, which a level-2 cache holds."""
 PRODUCT_VALUES = 1024
 """The same for inner products. At most 63 · 32, for sums in int32."""
 
