@@ -19,6 +19,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[learning,bench,dev]'
 	$(BIN)/optfl cometbft install
+	$(BIN)/python -c 'from offchain.kernels.aggregate import warm_up; warm_up()'  # compiles, so that no first call does
 	@touch $@
 
 # Nodes and roles without torch, on the newest protobuf: what an operator of a node installs.

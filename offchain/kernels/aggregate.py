@@ -15,7 +15,7 @@ from optfl.rules import Nearest, Recipe, RoundFacts, Rule, Totals, Trim
 from optfl.rules.base import Int16Array, Int32Array, Int64Array
 from optfl.traces import BLOCK_VALUES, get_totals
 
-MIN_RANGE_VALUES = 32 * compiled.BLOCK_VALUES
+MIN_RANGE_VALUES = 16 * compiled.BLOCK_VALUES
 RANGES_PER_THREAD = 4
 """More than one, so that a core that is busy otherwise does not hold up the rest."""
 

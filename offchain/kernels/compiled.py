@@ -22,21 +22,21 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numba.np.numpy_support import carray
 
-BLOCK_VALUES = 512
-"""Coordinates worked on at a time; 50 updates of them are 50 KiB, which a level-1 or level-2 cache holds."""
+BLOCK_VALUES = 1024
+"""Coordinates worked on at a time: 50 updates of them are 100 KiB, which a level-2 cache holds."""
 PRODUCT_VALUES = 1024
-"""The same for inner products. At most 127 · 32, for `_dot_tile`'s sums."""
+"""The same for inner products. At most 63 · 32, for sums in int32."""
 
 BOTH, LOW, HIGH = 0, 1, 2
 """What a step of a network keeps: minimum and maximum, the minimum alone, the maximum alone."""
 
 MIX_ROWS = 4
-"""Combinations that are made at a time: `add_mixed_column` wants their number in multiples of this."""
-DOT_ROWS, DOT_COLUMNS = 4, 2
-"""Inner products at a time: of so many updates with so many. DOT_COLUMNS divides DOT_ROWS."""
+"""Combinations that are made at a time: `add_mixed_column_mean` wants their number in multiples of this."""
+DOT_ROWS = 4
+"""Inner products are made of so many updates with as many: `add_products` wants their number in multiples of this."""
 _MIX_VECTORS = 4  # of 16 coordinates: with MIX_ROWS they fill 16 of a core's registers with sums
 _MIX_VALUES = 16 * _MIX_VECTORS
-_CACHED_ROWS = 64  # of PRODUCT_VALUES in two halves: 256 KiB
+_CACHED_ROWS = 64  # of PRODUCT_VALUES, and their halves: 384 KiB
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
@@ -123,51 +123,108 @@ def _sum_lanes(builder: Any, vector: Any) -> Any:
     return builder.extract_element(vector, ir.Constant(_INT32, 0))
 
 
+def _load_rows(builder: Any, first: Any, stride: Any, count: int) -> list[Any]:
+    return [_load(builder, _VALUES, _move(builder, first, (stride, _number(row)))) for row in range(count)]
+
+
+def _add_products(builder: Any, sums: Sequence[Any], products: Any, stride: Any, first_column: int) -> None:
+    """Add each of `sums`, column by column of DOT_ROWS, to its place in int64 products[r, first_column + c]."""
+    for index, lanes in enumerate(sums):
+        column, row = divmod(index, DOT_ROWS)
+        at = _move(builder, products, (stride, _number(row)), (_number(8), _number(first_column + column)))
+        before = builder.load(builder.inttoptr(at, _INT64.as_pointer()))
+        _store(builder, builder.add(before, _sum_lanes(builder, lanes)), at)
+
+
 def _type_dot_tile(
+    _typing_context: Any, _left: Any, _right: Any, _stride: Any, _steps: Any, _products: Any, _products_stride: Any
+) -> Any:
+    """Add to int64 products[r, c] the inner product of row r at `left` with row c at `right`, DOT_ROWS × DOT_ROWS.
+
+    Rows are int16[32 · `steps`], `stride` bytes apart. Sums are int32: right where no lane's leaves that, which
+    `_type_measure` tells.
+    """
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        left, right, stride, steps, products, products_stride = arguments
+
+        def make_terms(step: Any) -> list[Any]:
+            at = builder.mul(step, _number(_VALUES_BYTES))
+            rows = _load_rows(builder, builder.add(left, at), stride, DOT_ROWS)
+            columns = _load_rows(builder, builder.add(right, at), stride, DOT_ROWS)
+            return [_multiply_pairs(builder, row, column) for column in columns for row in rows]
+
+        sums = _sum_steps(builder, DOT_ROWS * DOT_ROWS, steps, make_terms)
+        wide = [builder.sext(lanes, ir.VectorType(_INT64, _LANES)) for lanes in sums]
+        _add_products(builder, wide, products, products_stride, 0)
+        return context.get_dummy_value()
+
+    return types.none(*[types.int64] * 6), generate
+
+
+def _type_half_dot_tile(
     _typing_context: Any,
     _left: Any,
-    _right: Any,
-    _low_offset: Any,
+    _high: Any,
+    _low: Any,
     _stride: Any,
     _steps: Any,
     _products: Any,
     _products_stride: Any,
 ) -> Any:
-    """Add to int64 products[r, c] the inner product of row r at `left` with row c at `right`, DOT_ROWS × DOT_COLUMNS.
+    """The same for any values: those at the right come as their high and their low halves, x = 256·h + l.
 
-    Rows are int16[32 · `steps`], `stride` bytes apart. Those at `right` come as high halves h and, `low_offset` bytes
-    further, low halves l, of x = 256·h + l: a step adds two products |l·y| < 2^23 to an int32, so that 127 steps fit.
+    A step adds two products |l·y| < 2^23 to an int32, so that 127 steps fit.
     """
 
     def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        left, right, low_offset, stride, steps, products, products_stride = arguments
+        left, high, low, stride, steps, products, products_stride = arguments
+        half = DOT_ROWS // 2  # of the columns at a time: more sums than registers would be slow
+        for first in range(0, DOT_ROWS, half):
 
-        def make_terms(step: Any) -> list[Any]:
-            at = builder.mul(step, _number(_VALUES_BYTES))
-            rows = [
-                _load(builder, _VALUES, _move(builder, left, (at, _number(1)), (stride, _number(r))))
-                for r in range(DOT_ROWS)
-            ]
-            terms = []
-            for c in range(DOT_COLUMNS):
-                high = _move(builder, right, (at, _number(1)), (stride, _number(c)))
-                for half in (high, builder.add(high, low_offset)):
-                    column = _load(builder, _VALUES, half)
-                    terms += [_multiply_pairs(builder, row, column) for row in rows]
-            return terms
+            def make_terms(step: Any, first: int = first) -> list[Any]:
+                at = builder.mul(step, _number(_VALUES_BYTES))
+                rows = _load_rows(builder, builder.add(left, at), stride, DOT_ROWS)
+                columns = []
+                for halves in (high, low):
+                    start = _move(builder, builder.add(halves, at), (stride, _number(first)))
+                    columns += _load_rows(builder, start, stride, half)
+                return [_multiply_pairs(builder, row, column) for column in columns for row in rows]
 
-        sums = _sum_steps(builder, 2 * DOT_COLUMNS * DOT_ROWS, steps, make_terms)
-        for c in range(DOT_COLUMNS):
-            for r in range(DOT_ROWS):
-                first = 2 * c * DOT_ROWS + r
-                high, low = (builder.sext(s, ir.VectorType(_INT64, _LANES)) for s in sums[first::DOT_ROWS][:2])
-                total = builder.add(builder.shl(high, ir.Constant(high.type, [8] * _LANES)), low)
-                at = _move(builder, products, (products_stride, _number(r)), (_number(8), _number(c)))
-                before = builder.load(builder.inttoptr(at, _INT64.as_pointer()))
-                _store(builder, builder.add(before, _sum_lanes(builder, total)), at)
+            sums = _sum_steps(builder, 2 * half * DOT_ROWS, steps, make_terms)
+            wide = [builder.sext(lanes, ir.VectorType(_INT64, _LANES)) for lanes in sums]
+            eight = ir.Constant(wide[0].type, [8] * _LANES)
+            highs, lows = wide[: half * DOT_ROWS], wide[half * DOT_ROWS :]
+            totals = [builder.add(builder.shl(h, eight), lower) for h, lower in zip(highs, lows, strict=True)]
+            _add_products(builder, totals, products, products_stride, first)
         return context.get_dummy_value()
 
     return types.none(*[types.int64] * 7), generate
+
+
+def _type_measure(_typing_context: Any, _row: Any, _steps: Any) -> Any:
+    """At least a 64th of the sum of squares that any lane of `_dot_tile` sees of the row int16[32 · `steps`] at `row`.
+
+    By Cauchy and Schwarz its sum of products of two rows is below 2^31 in size if their measures' product is below
+    2^50. A step adds (x² + y²) / 64 + 1 <= 2^25 + 1 to an int32, so that 63 steps fit.
+    """
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        row, steps = arguments
+
+        def make_terms(step: Any) -> list[Any]:
+            values = _load(builder, _VALUES, _move(builder, row, (_number(_VALUES_BYTES), step)))
+            squares = _multiply_pairs(builder, values, values)  # up to 2^31, which is no negative number here
+            six, one = (ir.Constant(_SUMS, [value] * _LANES) for value in (6, 1))
+            return [builder.add(builder.lshr(squares, six), one)]
+
+        (lanes,) = _sum_steps(builder, 1, steps, make_terms)
+        while (width := lanes.type.count // 2) > 0:
+            low, high = (_shuffle(builder, lanes, range(start, start + width)) for start in (0, width))
+            lanes = builder.select(builder.icmp_signed("<", low, high), high, low)
+        return builder.sext(builder.extract_element(lanes, ir.Constant(_INT32, 0)), _INT64)
+
+    return types.int64(types.int64, types.int64), generate
 
 
 def _type_mix_tile(
@@ -214,6 +271,8 @@ def _type_mix_tile(
 
 
 _dot_tile = cast("Callable[..., None]", intrinsic(_type_dot_tile))
+_half_dot_tile = cast("Callable[..., None]", intrinsic(_type_half_dot_tile))
+_measure = cast("Callable[[int, int], int]", intrinsic(_type_measure))
 _mix_tile = cast("Callable[..., None]", intrinsic(_type_mix_tile))
 
 
@@ -392,12 +451,14 @@ def add_mixed_column_mean(
     total = np.empty(BLOCK_VALUES, dtype=np.int64)
     for block_start in range(start, stop, BLOCK_VALUES):
         width = min(BLOCK_VALUES, stop - block_start)
-        for k in range(len(update_addresses)):
-            update = carray(_pointer_to(update_addresses[k] + 2 * block_start), (width,), np.int16)
-            row = pair[k // 2]
-            side = k % 2
+        for p in range(pairs):
+            first, second = update_addresses[2 * p], update_addresses[min(2 * p + 1, len(update_addresses) - 1)]
+            even = carray(_pointer_to(first + 2 * block_start), (width,), np.int16)
+            odd = carray(_pointer_to(second + 2 * block_start), (width,), np.int16)
+            row = pair[p]
             for i in range(width):
-                row[2 * i + side] = update[i]
+                row[2 * i] = even[i]
+                row[2 * i + 1] = odd[i]
         for m in range(0, combinations, MIX_ROWS):
             for i in range(0, BLOCK_VALUES, _MIX_VALUES):
                 _mix_tile(
@@ -428,10 +489,11 @@ def add_widely_mixed_column_mean(
 ) -> None:
     """Of combinations with larger weights: `rows` float64[M, K] of integers >= 0, each of a sum <= 2^30.
 
-    Every sum is an integer of at most 2^45, and so exact in float64, which multiplies faster than int64 does.
+    K is a multiple of 4, filled up with zeros. Every sum is an integer of at most 2^45, and so exact in float64, which
+    multiplies faster than int64 does.
     """
     updates = len(update_addresses)
-    value = np.zeros((updates, BLOCK_VALUES), dtype=np.float64)
+    value = np.zeros((rows.shape[1], BLOCK_VALUES), dtype=np.float64)
     mixed = np.empty(BLOCK_VALUES, dtype=np.float64)
     wire = np.empty((len(rows), BLOCK_VALUES), dtype=np.int64)
     total = np.empty(BLOCK_VALUES, dtype=np.int64)
@@ -444,12 +506,12 @@ def add_widely_mixed_column_mean(
                 row[i] = update[i]
         for m in range(len(rows)):
             mixed[:] = 0
-            for k in range(updates):
-                weight = rows[m, k]
-                if weight != 0:
-                    row = value[k]
+            for k in range(0, len(value), 4):
+                u, v, w, x = rows[m, k], rows[m, k + 1], rows[m, k + 2], rows[m, k + 3]
+                if u != 0 or v != 0 or w != 0 or x != 0:
+                    a, b, c, d = value[k], value[k + 1], value[k + 2], value[k + 3]
                     for i in range(BLOCK_VALUES):
-                        mixed[i] += weight * row[i]
+                        mixed[i] += (u * a[i] + v * b[i]) + (w * c[i] + x * d[i])
             row_of_integers = wire[m]
             for i in range(BLOCK_VALUES):
                 row_of_integers[i] = np.int64(mixed[i])
@@ -467,33 +529,41 @@ def add_products(
     `products` int64[K', K'], K' the next multiple of DOT_ROWS. Exact for up to 2^32 values: below 2^62.
     """
     padded = len(products)
-    # The updates, then their high and their low halves; aligned to the loads of `_dot_tile`.
+    # The updates, their high and their low halves; aligned to whole vectors.
     buffer = np.zeros(3 * padded * PRODUCT_VALUES + 32, dtype=np.int16)
     shift = (-buffer.ctypes.data % 64) // 2
     value = buffer[shift : shift + 3 * padded * PRODUCT_VALUES].reshape((3, padded, PRODUCT_VALUES))
     stride = 2 * PRODUCT_VALUES
-    low_offset = padded * stride
+    whole, high, low = value[0].ctypes.data, value[1].ctypes.data, value[2].ctypes.data
+    measures = np.zeros(padded, dtype=np.int64)
+    is_halved = np.empty(padded // DOT_ROWS, dtype=np.bool_)
     for block_start in range(start, stop, PRODUCT_VALUES):
         width = min(PRODUCT_VALUES, stop - block_start)
         for k in range(len(update_addresses)):
             update = carray(_pointer_to(update_addresses[k] + 2 * block_start), (width,), np.int16)
-            whole, high, low = value[0, k], value[1, k], value[2, k]
+            row = value[0, k]
             for i in range(width):
-                whole[i] = update[i]
-                high[i] = update[i] >> 8
-                low[i] = update[i] & 255
-            whole[width:] = 0
+                row[i] = update[i]
+            row[width:] = 0
+            measures[k] = _measure(whole + stride * k, PRODUCT_VALUES // 32)
+        is_halved[:] = False
         # Columns in groups that stay in a level-2 cache while all rows go by.
         for group in range(0, padded, _CACHED_ROWS):
             group_end = min(group + _CACHED_ROWS, padded)
             for j in range(0, group_end, DOT_ROWS):
-                for k in range(max(j, group), group_end, DOT_COLUMNS):
-                    _dot_tile(
-                        value.ctypes.data + stride * j,
-                        value.ctypes.data + low_offset + stride * k,
-                        low_offset,
-                        stride,
-                        (width + 31) // 32,
-                        products.ctypes.data + 8 * (padded * j + k),
-                        8 * padded,
+                longest = measures[j : j + DOT_ROWS].max()
+                for k in range(max(j, group), group_end, DOT_ROWS):
+                    entry = products.ctypes.data + 8 * (padded * j + k)
+                    steps = (width + 31) // 32
+                    if longest * measures[k : k + DOT_ROWS].max() < 1 << 50:
+                        _dot_tile(whole + stride * j, whole + stride * k, stride, steps, entry, 8 * padded)
+                        continue
+                    if not is_halved[k // DOT_ROWS]:
+                        for c in range(k, k + DOT_ROWS):
+                            for i in range(PRODUCT_VALUES):
+                                value[1, c, i] = value[0, c, i] >> 8
+                                value[2, c, i] = value[0, c, i] & 255
+                        is_halved[k // DOT_ROWS] = True
+                    _half_dot_tile(
+                        whole + stride * j, high + stride * k, low + stride * k, stride, steps, entry, 8 * padded
                     )

@@ -91,13 +91,13 @@ def _bind_column(recipe: Recipe, updates: int) -> Kernel:
             compiled.add_column_mean(base, updates, network, column, divisor, model, start, stop)
 
     elif recipe.denominator <= _MAX_INT32_DENOMINATOR and recipe.rows.max(initial=0) <= np.iinfo(np.int16).max:
-        rows = np.ascontiguousarray(_pad(recipe.rows), dtype=np.int16)
+        rows = np.ascontiguousarray(_pad(recipe.rows, compiled.MIX_ROWS, 2), dtype=np.int16)
 
         def run(base: int, updates: Int64Array, model: Int32Array, start: int, stop: int) -> None:
             compiled.add_mixed_column_mean(base, updates, rows, network, column, divisor, model, start, stop)
 
     else:
-        wide = np.ascontiguousarray(recipe.rows, dtype=np.float64)
+        wide = np.ascontiguousarray(_pad(recipe.rows, 1, 4), dtype=np.float64)
 
         def run(base: int, updates: Int64Array, model: Int32Array, start: int, stop: int) -> None:
             compiled.add_widely_mixed_column_mean(base, updates, wide, network, column, divisor, model, start, stop)
@@ -105,5 +105,6 @@ def _bind_column(recipe: Recipe, updates: int) -> Kernel:
     return run
 
 
-def _pad(rows: Int64Array) -> Int64Array:
-    return np.pad(rows, [(0, -rows.shape[0] % compiled.MIX_ROWS), (0, -rows.shape[1] % 2)])
+def _pad(rows: Int64Array, combinations: int, updates: int) -> Int64Array:
+    """With zeros, to multiples."""
+    return np.pad(rows, [(0, -rows.shape[0] % combinations), (0, -rows.shape[1] % updates)])

@@ -1,0 +1,175 @@
+"""Aggregates of files against aggregates in memory: `python -m benchmarks.streaming`. With `--json`, one object a line.
+
+K updates of D values are written to a folder, then aggregated by `offchain.kernels.streaming` and by
+`offchain.kernels.aggregate`, each in a process of its own, whose peak memory is what the kernel says of it (resident,
+Python and numba included). Times are of the second turn on: the files are in the page cache. In memory, loading them
+first is not counted.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+RULES = ("fedavg()", "median()", "multi_krum(f={f})", "nnm(f={f}) | trimmed_mean(f={f})")
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Line:
+    """What is printed of a rule."""
+
+    rule: str
+    k: int
+    d: int
+    input_mib: float
+    stream_seconds: float
+    memory_seconds: float
+    ratio_to_memory: float
+    stream_peak_mib: float
+    memory_peak_mib: float
+    peak_to_input: float  # of streaming
+
+
+def measure(folder: Path, rule: str, updates: int, length: int, turns: int) -> Line:
+    streamed, in_memory = (_run(folder, rule, updates, turns, way) for way in ("stream", "memory"))
+    if streamed["root"] != in_memory["root"]:
+        raise click.ClickException(f"{rule}: files and memory gave different models")
+    input_mib = 2 * updates * length / MIB
+    return Line(
+        rule=rule,
+        k=updates,
+        d=length,
+        input_mib=input_mib,
+        stream_seconds=streamed["seconds"],
+        memory_seconds=in_memory["seconds"],
+        ratio_to_memory=streamed["seconds"] / in_memory["seconds"],
+        stream_peak_mib=streamed["peak_mib"],
+        memory_peak_mib=in_memory["peak_mib"],
+        peak_to_input=streamed["peak_mib"] / input_mib,
+    )
+
+
+def write_round(folder: Path, updates: int, length: int) -> None:
+    random = np.random.default_rng(1)
+    for index in range(updates):
+        values = random.standard_normal(length, dtype=np.float32) * np.float32(1000)
+        np.save(folder / f"{index}.npy", values.astype(np.int16))
+    np.save(folder / "base.npy", np.zeros(length, dtype=np.int32))
+
+
+def _run(folder: Path, rule: str, updates: int, turns: int, way: str) -> dict[str, float]:
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.streaming",
+        "--worker",
+        way,
+        str(folder),
+        rule,
+        str(updates),
+        str(turns),
+    ]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    plain: dict[str, float] = json.loads(done.stdout)
+    return plain
+
+
+def _work(way: str, folder: Path, rule_text: str, updates: int, turns: int) -> None:
+    """The part of a process of its own: prints the best time of `turns` after the first, and its peak memory."""
+    from offchain.kernels.aggregate import aggregate, warm_up
+    from offchain.kernels.streaming import aggregate_files
+    from optfl.rules import RoundFacts, parse_rule
+
+    warm_up()
+    rule, facts = parse_rule(rule_text), RoundFacts((600,) * updates, b"beacon")
+    paths, base, model = (
+        [folder / f"{index}.npy" for index in range(updates)],
+        folder / "base.npy",
+        folder / "model.npy",
+    )
+    run: Callable[[], object]
+    if way == "stream":
+
+        def run() -> object:
+            return aggregate_files(rule, base, paths, facts, model)
+
+    else:
+        loaded = [np.load(path) for path in paths]
+        loaded_base = np.load(base)
+
+        def run() -> object:
+            return aggregate(rule, loaded_base, loaded, facts).model
+
+    seconds = []
+    for _ in range(1 + turns):
+        started = time.perf_counter()
+        made = run()
+        seconds.append(time.perf_counter() - started)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    values = np.load(model) if way == "stream" else made
+    root = int(np.dot(np.asarray(values, dtype=np.int64), np.arange(1, len(np.asarray(values)) + 1)))
+    print(json.dumps({"seconds": min(seconds[1:]), "peak_mib": peak / MIB, "root": root}))
+
+
+def _print_table(lines: Sequence[Line]) -> None:
+    first = lines[0]
+    table = Table(
+        title=f"K = {first.k}, D = {first.d:,}: {first.input_mib:,.0f} MiB of updates in files", box=box.MARKDOWN
+    )
+    table.add_column("rule")
+    for column in ("files, s", "memory, s", "files / memory", "peak, MiB", "of the input", "in memory, MiB"):
+        table.add_column(column, justify="right")
+    for line in lines:
+        table.add_row(
+            line.rule,
+            f"{line.stream_seconds:.2f}",
+            f"{line.memory_seconds:.2f}",
+            f"{line.ratio_to_memory:.2f}",
+            f"{line.stream_peak_mib:,.0f}",
+            f"{100 * line.peak_to_input:.0f} %",
+            f"{line.memory_peak_mib:,.0f}",
+        )
+    Console(width=120).print(table)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, an object a line.")
+@click.option("--updates", type=click.IntRange(3), default=100, show_default=True)
+@click.option("--length", type=click.IntRange(1), default=10_000_000, show_default=True)
+@click.option("--turns", type=click.IntRange(1), default=3, show_default=True, help="Of which the best counts.")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), help="Where the files go for so long. [default: a temporary one]"
+)
+def command(as_json: bool, updates: int, length: int, turns: int, folder: Path | None) -> None:
+    """Measure time and peak memory of aggregates from files and in memory."""
+    lines = []
+    with tempfile.TemporaryDirectory(dir=folder) as made:
+        write_round(Path(made), updates, length)
+        for rule in RULES:
+            line = measure(Path(made), rule.format(f=updates // 5), updates, length, turns)
+            lines.append(line)
+            if as_json:
+                print(json.dumps(asdict(line)), flush=True)
+    if not as_json:
+        _print_table(lines)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--worker"]:
+        _work(sys.argv[2], Path(sys.argv[3]), sys.argv[4], int(sys.argv[5]), int(sys.argv[6]))
+    else:
+        command()
