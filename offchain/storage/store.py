@@ -16,6 +16,8 @@ def kind_of(shape: Shape) -> Kind:
     kinds: dict[str, Kind] = {"int32": "model", "int64": "trace"}
     return kinds.get(shape.dtype, "update")
 
+_NEVER = 1 << 63  # above every height
+
 
 class NotStored(Exception):
     """No such vector here."""
@@ -92,11 +94,13 @@ class Index:
 
     def __init__(self) -> None:
         self.records: dict[bytes, Record] = {}
+        self._first_end = _NEVER  # no slot needs its vector for less long
         self._ids: dict[Slot, frozenset[bytes]] = {}
 
     def put(self, vector_id: bytes, record: Record) -> None:
         before = self.records.get(vector_id)
         self.records[vector_id] = record
+        self._first_end = min([self._first_end, *record.retain_until.values()])
         for slot in record.retain_until:
             self._ids[slot] = self.get_ids(slot) | {vector_id}
         if before is not None:
@@ -118,10 +122,16 @@ class Index:
 
     def expire(self, height: int) -> list[bytes]:
         """Drop the slots that `height` is past; return the ids that no slot keeps any more, which stay in `records`."""
+        if height <= self._first_end:
+            return []  # as at most blocks, which must not cost a look at every record
         expired = []
+        first_end = _NEVER
         for vector_id, record in list(self.records.items()):
             if (kept := record.expire(height)) is None:
                 expired.append(vector_id)
-            elif len(kept.retain_until) < len(record.retain_until):
+                continue
+            if len(kept.retain_until) < len(record.retain_until):
                 self.put(vector_id, kept)
+            first_end = min([first_end, *kept.retain_until.values()])
+        self._first_end = height - 1 if expired else first_end  # not all of these may be removed: look again
         return expired

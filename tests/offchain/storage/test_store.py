@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from offchain.storage.disk import DiskStore
 from offchain.storage.memory import MemoryStore
@@ -73,3 +76,30 @@ def test_a_vector_stays_while_one_slot_needs_it(store: BlobStore) -> None:
     assert store.get_ids(YOURS) == {UPDATE.id}
     assert store.read(UPDATE.id).data == UPDATE.data
     assert store.prune(31) == 1
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.just("put"), st.integers(0, 2), st.sampled_from([MINE, YOURS]), st.integers(0, 12))
+        | st.tuples(st.just("prune"), st.integers(0, 12)),
+        max_size=30,
+    )
+)
+def test_what_is_pruned_is_what_no_promise_reaches(steps: list[tuple[Any, ...]]) -> None:
+    """Whatever was put and pruned before, and in whatever order of heights."""
+    store = MemoryStore()
+    promised: dict[tuple[int, Slot], int] = {}
+    for step in steps:
+        if step[0] == "put":
+            _, number, slot, until = step
+            store.put(make_update(number), slot, until)
+            promised[number, slot] = max(until, promised.get((number, slot), 0))
+            continue
+        height = step[1]
+        before = {number for number, _ in promised}
+        promised = {key: until for key, until in promised.items() if until >= height}
+        assert store.prune(height) == len(before - {number for number, _ in promised})
+        for number in range(3):
+            record = store.get_record(make_update(number).id)
+            kept = {} if record is None else dict(record.retain_until)
+            assert kept == {slot: until for (n, slot), until in promised.items() if n == number}
