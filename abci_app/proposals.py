@@ -30,6 +30,8 @@ LANE_KINDS = (
     "demand_blob",
     "answer_demand",
     "announce_proof",
+    "attest_watch",
+    "open_watch",
 )
 
 

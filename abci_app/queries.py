@@ -58,6 +58,7 @@ def _get_task(state: State, data: bytes, height: int) -> bytes:
         demands=[d for _, d in state.demands.items(prefix)],
         audits=[_parse_audit_key(key) for key in state.audits.all_keys(prefix)],
         members=get_members(state, task),
+        watches=[_get_watch(key, watch) for key, watch in state.watches.items(prefix)],
         announcements=[_get_announcement(key, a) for key, a in state.announcements.items(prefix)],
     )
     for replica in task.parameters.replicas:
@@ -72,6 +73,10 @@ def _get_task(state: State, data: bytes, height: int) -> bytes:
 
 def _parse_audit_key(key: bytes) -> state_pb2.AnsweredAudit:
     return state_pb2.AnsweredAudit(attempt_id=int.from_bytes(key[8:12], "big"), replica=int.from_bytes(key[12:], "big"))
+
+
+def _get_watch(key: bytes, watch: state_pb2.Watch) -> state_pb2.AttestedWatch:
+    return state_pb2.AttestedWatch(attempt_id=int.from_bytes(key[8:12], "big"), operator=key[12:], watch=watch)
 
 
 def _get_announcement(key: bytes, announcement: state_pb2.Announcement) -> state_pb2.AnnouncedProof:

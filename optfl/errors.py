@@ -334,7 +334,7 @@ class BadAudit(Rejection):
 
 
 class AlreadyAnswered(Rejection):
-    """The audit or demand is answered."""
+    """The audit or demand is answered, or the watch attested or opened."""
 
     code = 72
 
@@ -361,6 +361,12 @@ class BadReduction(Rejection):
     """A rule with totals needs their trace and what they decide; other rules have neither."""
 
     code = 76
+
+
+class BadWatch(Rejection):
+    """Nobody is paid for watching this, or what was drawn is not shown."""
+
+    code = 77
 
 
 # 80..99: disputes.

@@ -156,9 +156,16 @@ def compute_vote_blocks(parameters: transaction_pb2.TaskParameters) -> int:
 def compute_dispute_blocks(parameters: transaction_pb2.TaskParameters) -> int:
     """Blocks for which an attempt may stay open beyond its window, at most.
 
-    A demand may come as the window closes, and prolongs it once its blobs are found; a challenge may come then.
+    A demand may come as the window closes, and prolongs it once its blobs are found; a challenge may come then; and
+    once that is decided, those who have watched have to show it.
     """
-    return parameters.demand_blocks + parameters.min_window_blocks + compute_vote_blocks(parameters)
+    disputes = parameters.demand_blocks + parameters.min_window_blocks + compute_vote_blocks(parameters)
+    return disputes + compute_showing_blocks(parameters)
+
+
+def compute_showing_blocks(parameters: transaction_pb2.TaskParameters) -> int:
+    """Blocks in which who has watched an attempt has to show it: as long as for a vote that is committed."""
+    return parameters.vote_reveal_blocks
 
 
 def compute_open_blocks(parameters: transaction_pb2.TaskParameters) -> int:

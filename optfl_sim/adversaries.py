@@ -95,6 +95,7 @@ ADVERSARIES: dict[str, Adversary] = {
     "colluding-validator": Adversary("validator", "sees no lie of the bad aggregators", Outcome.HARMLESS),
     "double-voter": Adversary("validator", "signs two votes, or two models, on one question", Outcome.SLASHED),
     "false-holder": Adversary("validator", "says that it serves what is demanded, and has nothing", Outcome.REFUSED),
+    "false-watcher": Adversary("validator", "says that it has read every attempt, and has not", Outcome.REFUSED),
     "minority-voter": Adversary("validator", "votes for, and signs, a model of its own making", Outcome.HARMLESS),
     "silent-validator": Adversary("validator", "proposes blocks, and neither watches nor votes", Outcome.HARMLESS),
     "censoring-proposer": Adversary("proposer", "leaves every dispute out of its blocks", Outcome.HARMLESS),

@@ -19,6 +19,7 @@ from abci_app.block_end import (
     unbonding,
     validator_updates,
     votes,
+    watches,
 )
 from abci_app.state import State
 from abci_app.transitions.call import BlockContext
@@ -27,6 +28,7 @@ STEPS: tuple[Callable[[State, BlockContext], None], ...] = (
     votes.process_votes,  # open what the ledger itself asks, change phases, decide
     demands.process_demands,  # what is held, what is missing
     convictions.process_convictions,  # slash, exclude, revert to the lowest convicted round
+    watches.process_watches,  # draw what those have to show who have read an attempt
     settlement.process_settlements,  # in order, pay, and end tasks that are done
     deadlines.process_deadlines,  # freeze rounds, hand turns over, resume or abort paused tasks
     new_rounds.process_new_rounds,  # the head is open: training goes on

@@ -11,6 +11,7 @@ from abci_app.state.keyspace import attempt_key, audit_key, round_key, task_key
 from abci_app.state.rounds import forget_attempt, is_disputed, is_window_over, remove_round
 from abci_app.state.safety import record_outcome
 from abci_app.state.task_end import end_task
+from abci_app.state.watches import are_watches_over, get_failed_replicas, get_shown_power
 from abci_app.transitions.call import BlockContext
 from optfl.tasks import authors_of, compute_inputs_hash
 from optfl.wire import state_pb2
@@ -41,7 +42,7 @@ def _get_settleable(state: State, task: state_pb2.Task, block: BlockContext) -> 
     if is_disputed(state, current):
         return None
     is_over = is_window_over(state, current.window_open_height, current.window_close_height, block.height)
-    return current if is_over else None
+    return current if is_over and are_watches_over(state, current, block.height) else None
 
 
 def _settle(state: State, task: state_pb2.Task, current: state_pb2.Round, block: BlockContext) -> None:
@@ -96,21 +97,38 @@ def _pay(state: State, task: state_pb2.Task, current: state_pb2.Round, attempt: 
     authors = [(author, 1) for author in authors_of(attempt)]
     if not authors:
         return
-    paid = [v for _, v in state.validators.items() if v.operator not in current.unpaid_validators]
-    validators = [(v.operator, v.power) for v in paid]
     task.escrow -= _split(state, attempt, "aggregator", parameters.aggregator_reward, authors)
     task.escrow -= _pay_replicas(state, task, attempt)
-    task.escrow -= _split(state, attempt, "validator", parameters.validator_reward, validators)
+    task.escrow -= _pay_validators(state, task, current, attempt)
+
+
+def _pay_validators(state: State, task: state_pb2.Task, current: state_pb2.Round, attempt: state_pb2.Attempt) -> int:
+    """Pay those for watching who have shown that they read the attempt: the fewer they are, the more it is (E1).
+
+    What nobody earns is burned: a requester whose replicas let nobody read must not save it.
+    """
+    if attempt.signers:  # no window in which to watch
+        shares = [(v.operator, v.power) for _, v in state.validators.items()]
+    else:
+        shares = [(operator, power) for operator, power, _ in get_shown_power(state, attempt)]
+    reward = task.parameters.validator_reward
+    paid = _split(state, attempt, "validator", reward, [s for s in shares if s[0] not in current.unpaid_validators])
+    tokens.burn(state, reward - paid)
+    return reward
 
 
 def _pay_replicas(state: State, task: state_pb2.Task, attempt: state_pb2.Attempt) -> int:
-    """Pay for storage that was shown: an unanswered audit's share stays in the escrow (red team E3)."""
+    """Pay for storage that was shown and could be read: an unanswered audit's share stays in the escrow (E3)."""
     paid = list(task.parameters.replicas)
     each, remainder = divmod(task.parameters.replica_reward, len(paid))
+    lost = remainder
     if not attempt.signers:  # with signers there is no window in which to answer
-        paid = [r for i, r in enumerate(paid) if audit_key(task.task_id, attempt.attempt_id, i) in state.audits]
-    tokens.burn(state, remainder)
-    return remainder + _split(state, attempt, "replica", each * len(paid), [(r, 1) for r in paid])
+        answered = [i for i in range(len(paid)) if audit_key(task.task_id, attempt.attempt_id, i) in state.audits]
+        failed = get_failed_replicas(state, attempt)
+        lost += each * len(failed.intersection(answered))  # burned: nobody gains by calling a replica bad
+        paid = [paid[i] for i in answered if i not in failed]
+    tokens.burn(state, lost)
+    return lost + _split(state, attempt, "replica", each * len(paid), [(r, 1) for r in paid])
 
 
 def _split(state: State, attempt: state_pb2.Attempt, role: str, amount: int, shares: list[tuple[bytes, int]]) -> int:

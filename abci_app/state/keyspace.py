@@ -48,5 +48,9 @@ def announcement_key(task_id: int, attempt_id: int, prover: bytes) -> bytes:
     return attempt_key(task_id, attempt_id) + prover
 
 
+def watch_key(task_id: int, attempt_id: int, operator: bytes) -> bytes:
+    return attempt_key(task_id, attempt_id) + operator
+
+
 def audit_key(task_id: int, attempt_id: int, replica: int) -> bytes:
     return attempt_key(task_id, attempt_id) + replica.to_bytes(2, "big")

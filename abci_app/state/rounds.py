@@ -151,6 +151,8 @@ def start_turn(
     current.turn = turn
     current.attempt_id = current.restarts = 0
     current.window_open_height = current.window_close_height = 0
+    current.watches = current.watch_start_height = current.watch_deadline_height = 0
+    current.watch_beacon = b""
     # A turn that outlives its evidence would let a lie settle that nobody can prove: after a long pause, say (I5).
     evidence_height = compute_last_evidence_height(state, task, height)
     kept = min((c.certificate.retain_until_height for c in get_commitments(state, current)), default=0)
@@ -301,6 +303,8 @@ def forget_attempt(state: State, attempt: state_pb2.Attempt) -> None:
         state.audits.delete(audit)
     for announcement in state.announcements.all_keys(key):
         state.announcements.delete(announcement)
+    for watch in state.watches.all_keys(key):
+        state.watches.delete(watch)
     state.challenges.delete(key)
     state.attempts.delete(key)
 

@@ -96,6 +96,7 @@ class State:
         self.challenges = store("challenges", state_pb2.Challenge)
         self.demands = store("demands", state_pb2.Demand)
         self.audits = store("audits", state_pb2.Audit)
+        self.watches = store("watches", state_pb2.Watch)
         self.announcements = store("announcements", state_pb2.Announcement)
         self.equivocations = store("equivocations", state_pb2.Equivocation)
         self.events: list[Event] = []

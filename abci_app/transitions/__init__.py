@@ -14,6 +14,7 @@ from abci_app.transitions import (
     announce_proof,
     answer_audit,
     answer_demand,
+    attest_watch,
     cancel_task,
     commit_update,
     commit_vote,
@@ -21,6 +22,7 @@ from abci_app.transitions import (
     demand_blob,
     join_task,
     open_challenge,
+    open_watch,
     readmit,
     register_beacon,
     register_role,
@@ -74,6 +76,8 @@ TRANSITIONS: dict[str, Transition] = {
     "demand_blob": demand_blob,
     "answer_demand": answer_demand,
     "announce_proof": announce_proof,
+    "attest_watch": attest_watch,
+    "open_watch": open_watch,
 }
 
 __all__ = ["TRANSITIONS", "Call", "Transition"]

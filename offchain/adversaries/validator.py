@@ -9,6 +9,7 @@ from typing import Generic, TypeVar, Unpack
 from offchain.adversaries.accomplices import NOBODY, Accomplices
 from offchain.adversaries.certifying import EquivocatingCertifier, LyingCertifier
 from offchain.interfaces import Blobs, Ledger
+from offchain.roles.attesting import Attester
 from offchain.roles.certifying import Certifier
 from offchain.roles.computing import is_float
 from offchain.roles.errands import Errands
@@ -17,6 +18,8 @@ from offchain.roles.signing import Signer
 from offchain.roles.validator import Validator, ValidatorOptions
 from offchain.roles.views import Aggregate, submit
 from offchain.roles.voting import Voter
+from optfl import tasks
+from optfl.merkle import HASH_BYTES
 from optfl.sketch import ROWS
 from optfl.vectors import Opening
 from optfl.votes import build_ballot
@@ -105,6 +108,32 @@ class FalseHolder(ByzantineValidator):
         super().act(view, errands)
 
 
+class FalseWatcher(ByzantineValidator):
+    """Says of every attempt that it has read it, and has not; shows what it can then get of what is drawn (E1)."""
+
+    def act(self, view: state_pb2.TaskView, errands: Errands) -> None:
+        if view.task.head_round < self.from_round:
+            super().act(view, errands)
+            return
+        if not isinstance(self._attester, _FalseAttester):
+            self._attester = _FalseAttester(self._ledger, self._blobs, self._compute)
+        for attempt in view.attempts:
+            self._attester.pretend(view, attempt)
+        for attempt_id, work in self._attester.find_work(view).items():
+            errands.start(f"watch of attempt {attempt_id}", work)
+
+
+class _FalseAttester(Attester):
+    def pretend(self, view: state_pb2.TaskView, attempt: state_pb2.Attempt) -> None:
+        """A tree of the right size over nothing."""
+        size = (len(attempt.inputs) + 1) * tasks.model_shape(view.task.parameters).chunks
+        if attempt.aggregator:
+            self._leaves.setdefault(attempt.attempt_id, bytes(size * HASH_BYTES))
+
+    async def find_failed(self, view: state_pb2.TaskView, attempt: state_pb2.Attempt, last_height: int) -> list[int]:
+        return []
+
+
 class _FalseAnswerer(DemandAnswerer):
     async def _offer(self, view: state_pb2.TaskView, demand: state_pb2.Demand) -> Opening | None:
         return Opening(b"", ())
@@ -165,6 +194,7 @@ VALIDATORS: dict[str, type[ByzantineValidator]] = {
     "colluding-validator": ColludingValidator,
     "double-voter": DoubleVoter,
     "false-holder": FalseHolder,
+    "false-watcher": FalseWatcher,
     "minority-voter": MinorityValidator,
     "silent-validator": SilentValidator,
 }

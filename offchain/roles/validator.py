@@ -17,6 +17,7 @@ import numpy as np
 
 from offchain.interfaces import Blobs, Int32Vector, Ledger
 from offchain.roles.announcing import COURTESY_BLOCKS, announce, is_announced_by_another
+from offchain.roles.attesting import Attester
 from offchain.roles.certifying import Certifier
 from offchain.roles.computing import (
     CannotCompute,
@@ -116,6 +117,7 @@ class Validator:
         self._private_seed = options.get("private_seed", b"")
         self._demander = Demander(ledger)
         self._answerer = DemandAnswerer(ledger, blobs)
+        self._attester = Attester(ledger, blobs, self._compute, self._private_seed)
         signer = options.get("signer")
         self._voter = None if signer is None else Voter(ledger, signer, self.recompute, self.fetch_claimed)
         self._certifier = None
@@ -138,6 +140,8 @@ class Validator:
             if attempt.status in _CONVICTABLE and attempt.attempt_id not in self._verified:
                 errands.start(f"watching attempt {attempt.attempt_id}", partial(self.watch, view, attempt))
         if self._ledger.address in view.validators:
+            for attempt_id, work in self._attester.find_work(view).items():
+                errands.start(f"watch of attempt {attempt_id}", work)
             for scope, demands in self._answerer.find_work(view).items():
                 errands.start(scope, partial(self._answerer.answer, view, demands))
         for challenge in view.challenges:  # also of a time when it had voting power
@@ -267,6 +271,15 @@ class Validator:
         if (misreduced := await self._check_reduction(view, attempt, own)) is not None:
             return _wrap_proof(attempt, misreduced)
         claimed = await self._get_claimed(view, attempt)
+        finding = await self._compare(view, attempt, own, claimed)
+        is_open = attempt.status == state_pb2.ATTEMPT_STATUS_OPEN
+        if finding is None and is_open and self._ledger.address in view.validators:
+            await self._attester.note(attempt, await self._get_inputs(view, attempt, own), claimed)
+        return finding
+
+    async def _compare(
+        self, view: state_pb2.TaskView, attempt: state_pb2.Attempt, own: Result, claimed: ChunkedVector
+    ) -> transaction_pb2.Body | None:
         if is_float(view.task.parameters):
             return self._compare_floats(view.task.parameters, attempt, own.made.model, claimed.values)
         wrong = np.flatnonzero(own.made.model != claimed.values)
@@ -388,6 +401,14 @@ class Validator:
             self.cost.aggregations += 1
             _keep(self._results, attempt.attempt_id, made)
             return Result(made, (base, updates))
+
+    async def _get_inputs(
+        self, view: state_pb2.TaskView, attempt: state_pb2.Attempt, own: Result
+    ) -> list[ChunkedVector]:
+        if own.inputs is not None:
+            return own.inputs[1]
+        _, updates = await self._fetch(view, [], [given.update_root for given in attempt.inputs])
+        return updates  # a vote had them before, and they were too large to be kept
 
     async def _get_claimed(self, view: state_pb2.TaskView, attempt: state_pb2.Attempt) -> ChunkedVector:
         if (known := self._claimed.get(attempt.attempt_id)) is not None:

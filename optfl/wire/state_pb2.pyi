@@ -274,7 +274,7 @@ class Task(_message.Message):
     def __init__(self, task_id: _Optional[int] = ..., requester: _Optional[bytes] = ..., parameters: _Optional[_Union[_transaction_pb2.TaskParameters, _Mapping]] = ..., status: _Optional[_Union[TaskStatus, str]] = ..., escrow: _Optional[int] = ..., head_round: _Optional[int] = ..., settled_round: _Optional[int] = ..., next_attempt_id: _Optional[int] = ..., initial_model_root: _Optional[bytes] = ..., initial_model_certificate: _Optional[_Union[_receipt_pb2.Certificate, _Mapping]] = ..., settled_attempt: _Optional[int] = ..., cancelled: bool = ..., paused_height: _Optional[int] = ..., created_height: _Optional[int] = ..., ended_height: _Optional[int] = ..., retention_blocks: _Optional[int] = ..., draw_by_stake: bool = ..., settled_retain_until_height: _Optional[int] = ..., joined: _Optional[_Iterable[bytes]] = ..., required_stake: _Optional[int] = ..., outcomes: _Optional[int] = ..., unsafe_height: _Optional[int] = ..., client_weights: _Optional[_Iterable[int]] = ..., head_start_height: _Optional[int] = ...) -> None: ...
 
 class Round(_message.Message):
-    __slots__ = ("task_id", "round", "status", "parent_attempt", "base_root", "beacon", "selected", "committed", "start_height", "training_deadline_height", "freeze_height", "turn", "aggregator", "turn_start_height", "aggregation_deadline_height", "attempt_id", "window_open_height", "window_close_height", "base_retain_until_height", "restarts", "unpaid_validators", "undecided_votes")
+    __slots__ = ("task_id", "round", "status", "parent_attempt", "base_root", "beacon", "selected", "committed", "start_height", "training_deadline_height", "freeze_height", "turn", "aggregator", "turn_start_height", "aggregation_deadline_height", "attempt_id", "window_open_height", "window_close_height", "base_retain_until_height", "restarts", "unpaid_validators", "undecided_votes", "watches", "watch_beacon", "watch_start_height", "watch_deadline_height")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -297,6 +297,10 @@ class Round(_message.Message):
     RESTARTS_FIELD_NUMBER: _ClassVar[int]
     UNPAID_VALIDATORS_FIELD_NUMBER: _ClassVar[int]
     UNDECIDED_VOTES_FIELD_NUMBER: _ClassVar[int]
+    WATCHES_FIELD_NUMBER: _ClassVar[int]
+    WATCH_BEACON_FIELD_NUMBER: _ClassVar[int]
+    WATCH_START_HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    WATCH_DEADLINE_HEIGHT_FIELD_NUMBER: _ClassVar[int]
     task_id: int
     round: int
     status: RoundStatus
@@ -319,7 +323,11 @@ class Round(_message.Message):
     restarts: int
     unpaid_validators: _containers.RepeatedScalarFieldContainer[bytes]
     undecided_votes: int
-    def __init__(self, task_id: _Optional[int] = ..., round: _Optional[int] = ..., status: _Optional[_Union[RoundStatus, str]] = ..., parent_attempt: _Optional[int] = ..., base_root: _Optional[bytes] = ..., beacon: _Optional[bytes] = ..., selected: _Optional[_Iterable[bytes]] = ..., committed: _Optional[int] = ..., start_height: _Optional[int] = ..., training_deadline_height: _Optional[int] = ..., freeze_height: _Optional[int] = ..., turn: _Optional[int] = ..., aggregator: _Optional[bytes] = ..., turn_start_height: _Optional[int] = ..., aggregation_deadline_height: _Optional[int] = ..., attempt_id: _Optional[int] = ..., window_open_height: _Optional[int] = ..., window_close_height: _Optional[int] = ..., base_retain_until_height: _Optional[int] = ..., restarts: _Optional[int] = ..., unpaid_validators: _Optional[_Iterable[bytes]] = ..., undecided_votes: _Optional[int] = ...) -> None: ...
+    watches: int
+    watch_beacon: bytes
+    watch_start_height: int
+    watch_deadline_height: int
+    def __init__(self, task_id: _Optional[int] = ..., round: _Optional[int] = ..., status: _Optional[_Union[RoundStatus, str]] = ..., parent_attempt: _Optional[int] = ..., base_root: _Optional[bytes] = ..., beacon: _Optional[bytes] = ..., selected: _Optional[_Iterable[bytes]] = ..., committed: _Optional[int] = ..., start_height: _Optional[int] = ..., training_deadline_height: _Optional[int] = ..., freeze_height: _Optional[int] = ..., turn: _Optional[int] = ..., aggregator: _Optional[bytes] = ..., turn_start_height: _Optional[int] = ..., aggregation_deadline_height: _Optional[int] = ..., attempt_id: _Optional[int] = ..., window_open_height: _Optional[int] = ..., window_close_height: _Optional[int] = ..., base_retain_until_height: _Optional[int] = ..., restarts: _Optional[int] = ..., unpaid_validators: _Optional[_Iterable[bytes]] = ..., undecided_votes: _Optional[int] = ..., watches: _Optional[int] = ..., watch_beacon: _Optional[bytes] = ..., watch_start_height: _Optional[int] = ..., watch_deadline_height: _Optional[int] = ...) -> None: ...
 
 class Commitment(_message.Message):
     __slots__ = ("client", "update_root", "weight", "certificate", "height")
@@ -497,6 +505,18 @@ class Audit(_message.Message):
     height: int
     def __init__(self, height: _Optional[int] = ...) -> None: ...
 
+class Watch(_message.Message):
+    __slots__ = ("digest", "failed_replicas", "height", "opened")
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    FAILED_REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    OPENED_FIELD_NUMBER: _ClassVar[int]
+    digest: bytes
+    failed_replicas: int
+    height: int
+    opened: bool
+    def __init__(self, digest: _Optional[bytes] = ..., failed_replicas: _Optional[int] = ..., height: _Optional[int] = ..., opened: bool = ...) -> None: ...
+
 class Announcement(_message.Message):
     __slots__ = ("commitment", "height", "validator")
     COMMITMENT_FIELD_NUMBER: _ClassVar[int]
@@ -634,7 +654,7 @@ class Escrow(_message.Message):
     def __init__(self, task_id: _Optional[int] = ..., amount: _Optional[int] = ...) -> None: ...
 
 class TaskView(_message.Message):
-    __slots__ = ("height", "task", "rounds", "commitments", "attempts", "digests", "replica_keys", "convictions", "validators", "challenges", "demands", "audits", "members", "announcements")
+    __slots__ = ("height", "task", "rounds", "commitments", "attempts", "digests", "replica_keys", "convictions", "validators", "challenges", "demands", "audits", "members", "announcements", "watches")
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     ROUNDS_FIELD_NUMBER: _ClassVar[int]
@@ -649,6 +669,7 @@ class TaskView(_message.Message):
     AUDITS_FIELD_NUMBER: _ClassVar[int]
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     ANNOUNCEMENTS_FIELD_NUMBER: _ClassVar[int]
+    WATCHES_FIELD_NUMBER: _ClassVar[int]
     height: int
     task: Task
     rounds: _containers.RepeatedCompositeFieldContainer[Round]
@@ -663,7 +684,18 @@ class TaskView(_message.Message):
     audits: _containers.RepeatedCompositeFieldContainer[AnsweredAudit]
     members: _containers.RepeatedCompositeFieldContainer[Member]
     announcements: _containers.RepeatedCompositeFieldContainer[AnnouncedProof]
-    def __init__(self, height: _Optional[int] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., rounds: _Optional[_Iterable[_Union[Round, _Mapping]]] = ..., commitments: _Optional[_Iterable[_Union[RoundCommitments, _Mapping]]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., digests: _Optional[_Iterable[_Union[Digest, _Mapping]]] = ..., replica_keys: _Optional[_Iterable[bytes]] = ..., convictions: _Optional[_Iterable[_Union[Conviction, _Mapping]]] = ..., validators: _Optional[_Iterable[bytes]] = ..., challenges: _Optional[_Iterable[_Union[Challenge, _Mapping]]] = ..., demands: _Optional[_Iterable[_Union[Demand, _Mapping]]] = ..., audits: _Optional[_Iterable[_Union[AnsweredAudit, _Mapping]]] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., announcements: _Optional[_Iterable[_Union[AnnouncedProof, _Mapping]]] = ...) -> None: ...
+    watches: _containers.RepeatedCompositeFieldContainer[AttestedWatch]
+    def __init__(self, height: _Optional[int] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., rounds: _Optional[_Iterable[_Union[Round, _Mapping]]] = ..., commitments: _Optional[_Iterable[_Union[RoundCommitments, _Mapping]]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., digests: _Optional[_Iterable[_Union[Digest, _Mapping]]] = ..., replica_keys: _Optional[_Iterable[bytes]] = ..., convictions: _Optional[_Iterable[_Union[Conviction, _Mapping]]] = ..., validators: _Optional[_Iterable[bytes]] = ..., challenges: _Optional[_Iterable[_Union[Challenge, _Mapping]]] = ..., demands: _Optional[_Iterable[_Union[Demand, _Mapping]]] = ..., audits: _Optional[_Iterable[_Union[AnsweredAudit, _Mapping]]] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., announcements: _Optional[_Iterable[_Union[AnnouncedProof, _Mapping]]] = ..., watches: _Optional[_Iterable[_Union[AttestedWatch, _Mapping]]] = ...) -> None: ...
+
+class AttestedWatch(_message.Message):
+    __slots__ = ("attempt_id", "operator", "watch")
+    ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
+    OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    WATCH_FIELD_NUMBER: _ClassVar[int]
+    attempt_id: int
+    operator: bytes
+    watch: Watch
+    def __init__(self, attempt_id: _Optional[int] = ..., operator: _Optional[bytes] = ..., watch: _Optional[_Union[Watch, _Mapping]] = ...) -> None: ...
 
 class AnnouncedProof(_message.Message):
     __slots__ = ("attempt_id", "prover", "announcement")

@@ -83,7 +83,7 @@ class BeaconReveal(_message.Message):
     def __init__(self, operator: _Optional[bytes] = ..., preimage: _Optional[bytes] = ...) -> None: ...
 
 class Body(_message.Message):
-    __slots__ = ("chain_id", "sequence", "fee", "expiry_height", "transfer", "register_validator", "register_role", "add_stake", "unbond", "readmit", "register_beacon", "create_task", "start_task", "cancel_task", "join_task", "commit_update", "submit_aggregate", "submit_certified_aggregate", "answer_audit", "submit_fraud_proof", "open_challenge", "commit_vote", "reveal_vote", "submit_equivocation", "demand_blob", "answer_demand", "announce_proof")
+    __slots__ = ("chain_id", "sequence", "fee", "expiry_height", "transfer", "register_validator", "register_role", "add_stake", "unbond", "readmit", "register_beacon", "create_task", "start_task", "cancel_task", "join_task", "commit_update", "submit_aggregate", "submit_certified_aggregate", "answer_audit", "submit_fraud_proof", "open_challenge", "commit_vote", "reveal_vote", "submit_equivocation", "demand_blob", "answer_demand", "announce_proof", "attest_watch", "open_watch")
     CHAIN_ID_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     FEE_FIELD_NUMBER: _ClassVar[int]
@@ -111,6 +111,8 @@ class Body(_message.Message):
     DEMAND_BLOB_FIELD_NUMBER: _ClassVar[int]
     ANSWER_DEMAND_FIELD_NUMBER: _ClassVar[int]
     ANNOUNCE_PROOF_FIELD_NUMBER: _ClassVar[int]
+    ATTEST_WATCH_FIELD_NUMBER: _ClassVar[int]
+    OPEN_WATCH_FIELD_NUMBER: _ClassVar[int]
     chain_id: str
     sequence: int
     fee: int
@@ -138,7 +140,9 @@ class Body(_message.Message):
     demand_blob: DemandBlob
     answer_demand: AnswerDemand
     announce_proof: AnnounceProof
-    def __init__(self, chain_id: _Optional[str] = ..., sequence: _Optional[int] = ..., fee: _Optional[int] = ..., expiry_height: _Optional[int] = ..., transfer: _Optional[_Union[Transfer, _Mapping]] = ..., register_validator: _Optional[_Union[RegisterValidator, _Mapping]] = ..., register_role: _Optional[_Union[RegisterRole, _Mapping]] = ..., add_stake: _Optional[_Union[AddStake, _Mapping]] = ..., unbond: _Optional[_Union[Unbond, _Mapping]] = ..., readmit: _Optional[_Union[Readmit, _Mapping]] = ..., register_beacon: _Optional[_Union[RegisterBeacon, _Mapping]] = ..., create_task: _Optional[_Union[CreateTask, _Mapping]] = ..., start_task: _Optional[_Union[StartTask, _Mapping]] = ..., cancel_task: _Optional[_Union[CancelTask, _Mapping]] = ..., join_task: _Optional[_Union[JoinTask, _Mapping]] = ..., commit_update: _Optional[_Union[CommitUpdate, _Mapping]] = ..., submit_aggregate: _Optional[_Union[SubmitAggregate, _Mapping]] = ..., submit_certified_aggregate: _Optional[_Union[SubmitCertifiedAggregate, _Mapping]] = ..., answer_audit: _Optional[_Union[AnswerAudit, _Mapping]] = ..., submit_fraud_proof: _Optional[_Union[SubmitFraudProof, _Mapping]] = ..., open_challenge: _Optional[_Union[OpenChallenge, _Mapping]] = ..., commit_vote: _Optional[_Union[CommitVote, _Mapping]] = ..., reveal_vote: _Optional[_Union[RevealVote, _Mapping]] = ..., submit_equivocation: _Optional[_Union[SubmitEquivocation, _Mapping]] = ..., demand_blob: _Optional[_Union[DemandBlob, _Mapping]] = ..., answer_demand: _Optional[_Union[AnswerDemand, _Mapping]] = ..., announce_proof: _Optional[_Union[AnnounceProof, _Mapping]] = ...) -> None: ...
+    attest_watch: AttestWatch
+    open_watch: OpenWatch
+    def __init__(self, chain_id: _Optional[str] = ..., sequence: _Optional[int] = ..., fee: _Optional[int] = ..., expiry_height: _Optional[int] = ..., transfer: _Optional[_Union[Transfer, _Mapping]] = ..., register_validator: _Optional[_Union[RegisterValidator, _Mapping]] = ..., register_role: _Optional[_Union[RegisterRole, _Mapping]] = ..., add_stake: _Optional[_Union[AddStake, _Mapping]] = ..., unbond: _Optional[_Union[Unbond, _Mapping]] = ..., readmit: _Optional[_Union[Readmit, _Mapping]] = ..., register_beacon: _Optional[_Union[RegisterBeacon, _Mapping]] = ..., create_task: _Optional[_Union[CreateTask, _Mapping]] = ..., start_task: _Optional[_Union[StartTask, _Mapping]] = ..., cancel_task: _Optional[_Union[CancelTask, _Mapping]] = ..., join_task: _Optional[_Union[JoinTask, _Mapping]] = ..., commit_update: _Optional[_Union[CommitUpdate, _Mapping]] = ..., submit_aggregate: _Optional[_Union[SubmitAggregate, _Mapping]] = ..., submit_certified_aggregate: _Optional[_Union[SubmitCertifiedAggregate, _Mapping]] = ..., answer_audit: _Optional[_Union[AnswerAudit, _Mapping]] = ..., submit_fraud_proof: _Optional[_Union[SubmitFraudProof, _Mapping]] = ..., open_challenge: _Optional[_Union[OpenChallenge, _Mapping]] = ..., commit_vote: _Optional[_Union[CommitVote, _Mapping]] = ..., reveal_vote: _Optional[_Union[RevealVote, _Mapping]] = ..., submit_equivocation: _Optional[_Union[SubmitEquivocation, _Mapping]] = ..., demand_blob: _Optional[_Union[DemandBlob, _Mapping]] = ..., answer_demand: _Optional[_Union[AnswerDemand, _Mapping]] = ..., announce_proof: _Optional[_Union[AnnounceProof, _Mapping]] = ..., attest_watch: _Optional[_Union[AttestWatch, _Mapping]] = ..., open_watch: _Optional[_Union[OpenWatch, _Mapping]] = ...) -> None: ...
 
 class Transfer(_message.Message):
     __slots__ = ("recipient", "amount")
@@ -471,6 +475,30 @@ class AnnounceProof(_message.Message):
     attempt_id: int
     commitment: bytes
     def __init__(self, task_id: _Optional[int] = ..., attempt_id: _Optional[int] = ..., commitment: _Optional[bytes] = ...) -> None: ...
+
+class AttestWatch(_message.Message):
+    __slots__ = ("task_id", "attempt_id", "digest", "failed_replicas")
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    FAILED_REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    task_id: int
+    attempt_id: int
+    digest: bytes
+    failed_replicas: int
+    def __init__(self, task_id: _Optional[int] = ..., attempt_id: _Optional[int] = ..., digest: _Optional[bytes] = ..., failed_replicas: _Optional[int] = ...) -> None: ...
+
+class OpenWatch(_message.Message):
+    __slots__ = ("task_id", "attempt_id", "opening", "watch_path")
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
+    OPENING_FIELD_NUMBER: _ClassVar[int]
+    WATCH_PATH_FIELD_NUMBER: _ClassVar[int]
+    task_id: int
+    attempt_id: int
+    opening: Opening
+    watch_path: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, task_id: _Optional[int] = ..., attempt_id: _Optional[int] = ..., opening: _Optional[_Union[Opening, _Mapping]] = ..., watch_path: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class OpenChallenge(_message.Message):
     __slots__ = ("task_id", "attempt_id")

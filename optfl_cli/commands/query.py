@@ -42,6 +42,7 @@ STORES: dict[str, type[Message]] = {
     "tasks": state_pb2.Task,
     "unbonding": state_pb2.Unbonding,
     "validators": state_pb2.Validator,
+    "watches": state_pb2.Watch,
 }
 SINGLE_KEYS = {"chain", "params", "supply"}
 _ROLES = enum_names(transaction_pb2.Role.DESCRIPTOR)

@@ -66,6 +66,7 @@ def test_A2_order_of_the_blocks_end() -> None:
         "process_votes",
         "process_demands",
         "process_convictions",
+        "process_watches",
         "process_settlements",
         "process_deadlines",
         "process_new_rounds",
@@ -162,7 +163,8 @@ def test_chaos_reaches_every_path() -> None:
         "round_dropped", "round_settled", "rounds_reverted", "stake_released", "task_cancelled", "task_ended",
         "task_joined", "task_paused", "task_resumed", "turn_missed", "validator_equivocated", "validator_power",
         "vote_committed", "vote_revealed", "blobs_demanded", "demand_answered", "blob_held", "blob_missing",
-        "turn_restarted", "update_struck", "window_prolonged", "audit_answered",
+        "turn_restarted", "update_struck", "window_prolonged", "audit_answered", "proof_announced", "watch_attested",
+        "watches_drawn", "watch_opened",
     }  # fmt: skip
     for seed in range(3, 40):
         run = Chaos(seed)

@@ -68,6 +68,7 @@ PERMANENT_CODES = {
     74: "TooManyAnnouncements",
     75: "CopiedUpdate",
     76: "BadReduction",
+    77: "BadWatch",
     80: "UnknownAttempt",
     81: "NotConvictable",
     82: "MalformedProof",

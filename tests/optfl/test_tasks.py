@@ -130,13 +130,13 @@ def test_I5_retention_outlasts_every_height_of_evidence(
     """A model is the base of the next round, which trains once it may; then come all turns, each at its longest.
 
     A turn: its own time, three restarts after demands and one after a demand of its base, each at the last moment;
-    the window, prolonged by a last demand; and a vote that is called as it closes. The ledger plays this through in
-    `tests/redteam/test_availability.py`.
+    the window, prolonged by a last demand; a vote that is called as it closes; and the showing of
+    watches. The ledger plays this through in `tests/redteam/test_availability.py`.
     """
     given_ = parameters(**blocks, window_factor_percent=factor, max_attempts=attempts)
     aggregation, demand = given_.aggregation_blocks, given_.demand_blocks
     window = max(given_.min_window_blocks, -(-aggregation * factor // 100))
-    dispute = demand + given_.min_window_blocks + given_.vote_commit_blocks + given_.vote_reveal_blocks
+    dispute = demand + given_.min_window_blocks + given_.vote_commit_blocks + 2 * given_.vote_reveal_blocks
     turn = aggregation + 4 * (demand + aggregation) + window + dispute
     needed = given_.min_round_blocks + given_.training_blocks + attempts * turn + evidence
     assert tasks.compute_turn_blocks(given_) == turn
@@ -172,7 +172,8 @@ def test_R5_the_default_share_of_the_required_stake_pays_for_the_worst_that_a_li
         **given_fields, window_factor_percent=factor, client_reward=client_reward, aggregator_reward=aggregator_reward
     )
     longest = max(given_.min_window_blocks, -(-given_.aggregation_blocks * factor // 100))
-    longest += given_.demand_blocks + given_.min_window_blocks + given_.vote_commit_blocks + given_.vote_reveal_blocks
+    longest += given_.demand_blocks + given_.min_window_blocks + given_.vote_commit_blocks
+    longest += 2 * given_.vote_reveal_blocks  # of the vote, and of what has watched
     starts = range(0, longest, given_.min_round_blocks)  # in the block that shows it, nothing starts any more
     voided = min(len(starts), given_.rounds - 1)
     lost = voided * (given_.clients_per_round * client_reward + aggregator_reward)

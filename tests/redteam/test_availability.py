@@ -25,6 +25,7 @@ from support.ledger import (
     TaskHarness,
 )
 from support.votes import commit_vote, open_challenge
+from support.watches import attest
 
 
 def index_of(task: TaskHarness, number: int, client: Any) -> int:
@@ -208,7 +209,8 @@ def draw_a_turn_out(task: TaskHarness, number: int) -> int:
     """Everything that may happen in a turn does, as late as it may; returns its attempt, at the last block it is open.
 
     Demands in the last block of each restart, the aggregate in the last block of the last one, a demand in the last
-    block of the window, a challenge in the last one of the prolonged window, and a vote to its last block.
+    block of the window, a challenge in the last one of the prolonged window, a vote to its last block, and a watch that
+    is not shown.
     """
     due, parameters = task.due_aggregator(number), task.parameters
     for restart in range(3):
@@ -218,6 +220,7 @@ def draw_a_turn_out(task: TaskHarness, number: int) -> int:
         assert task.round(number).restarts == restart + 1
     wait_until(task, task.round(number).aggregation_deadline_height)
     bad = task.aggregate(number, task.poisoned_model(number))
+    task.ledger.accept(VALIDATORS[2], attest(task, bad, VALIDATORS[2]))
     wait_until(task, task.round(number).window_close_height)
     task.ledger.accept(STRANGER, demand(task, number, attempt_id=bad, model=True))
     hold(task, number, attempt_id=bad, model=True)
@@ -226,6 +229,8 @@ def draw_a_turn_out(task: TaskHarness, number: int) -> int:
     # One commits and never reveals: both phases last until their deadlines.
     task.ledger.accept(VALIDATORS[0], commit_vote(task, bad, VALIDATORS[0], Vote(root=bytes(32))))
     wait_until(task, task.ledger.height + parameters.vote_commit_blocks - 1 + parameters.vote_reveal_blocks)
+    wait_until(task, task.ledger.height + 1 + parameters.vote_reveal_blocks)
+    assert task.round(number).watch_deadline_height == task.ledger.height + 1
     assert task.round(number).status == state_pb2.ROUND_STATUS_OPEN
     return bad
 

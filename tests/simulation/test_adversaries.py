@@ -274,13 +274,42 @@ def test_free_training_is_paid_for() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, a in ADVERSARIES.items() if a.kind == "replica"])
-def test_a_bad_replica_is_paid_for_what_it_can_show(name: str) -> None:
-    """Storage is paid by answered audit: who has forgotten cannot answer (E3)."""
+def test_a_bad_replica_is_not_paid(name: str) -> None:
+    """Who has forgotten cannot answer its audits, and who does not serve what it has is told of by its readers (E3)."""
     gains = play({"replica1": f"{name}@1"}).report.gains
-    if name == "forgetful-replica":
-        assert gains["replica1"] <= 0 < gains["replica0"]
-    else:
-        assert gains["replica1"] > 0
+    assert gains["replica1"] <= 0 < gains["replica0"]
+
+
+def test_E1_who_watches_is_paid_and_who_does_not_is_not() -> None:
+    """Two of four re-execute everything, one looks at samples and one at nothing. And all of it is paid to the two."""
+    result = play({}, watching={"validator2": "sample(0.5)", "validator3": "idle"})
+    check_nobody_is_hurt(result)
+    gains = result.report.gains
+    assert result.report.events["watch_opened"] == 2 * ROUNDS
+    rewards = [
+        (event["account"], int(event["amount"]))
+        for event in (dict(e.attributes) for _, _, events in result.chain.trace for e in events)
+        if event.get("role") == "validator" and "amount" in event
+    ]
+    assert {result.names[bytes.fromhex(account)] for account, _ in rewards} == {"validator0", "validator1"}
+    assert sum(amount for _, amount in rewards) == 4_000 * ROUNDS
+    assert min(gains["validator0"], gains["validator1"]) > max(gains["validator2"], gains["validator3"]) + 5_000
+
+
+def test_E1_who_says_that_it_has_read_what_it_has_not_is_not_paid() -> None:
+    result = play({"validator1": "false-watcher@1"})
+    check_nobody_is_hurt(result)
+    assert result.report.gains["validator1"] < min(result.report.gains[f"validator{i}"] for i in (0, 2, 3)) - 5_000
+    assert result.report.events["watch_opened"] == 3 * ROUNDS
+
+
+def test_crashes_cost_replicas_and_watchers_little_of_their_pay() -> None:
+    """Who is away for seconds answers when it is asked again, and reads an attempt again after a crash."""
+    result = play({}, mean_seconds_between_crashes=60.0, mean_seconds_down=2.0, rounds=10, loss_rate=0.01)
+    check_nobody_is_hurt(result, rounds=10)
+    assert result.crashes > 10
+    assert result.report.events["watch_opened"] >= 0.8 * 4 * 10
+    assert sum(result.report.gains[f"replica{i}"] for i in range(4)) > 0.7 * 10 * 1000
 
 
 # In other modes, and with float arithmetic.

@@ -215,7 +215,25 @@ def _check_demands(state: State) -> None:
         task = state.tasks[task_id.to_bytes(8, "big")]
         assert count <= task.parameters.clients_per_round, "more is looked for than can be fetched in time"
     assert all(r.restarts <= 3 for r in live.values()), "time was bought"
-    assert all(key[:12] in state.attempts for key in state.audits.all_keys()), "audits of what is forgotten"
+    for store in (state.audits, state.announcements, state.watches):
+        assert all(key[:12] in state.attempts for key in store.all_keys()), f"{store.name} of what is forgotten"
+    _check_watches(state)
+
+
+def _check_watches(state: State) -> None:
+    counted: Counter[bytes] = Counter(key[:12] for key in state.watches.all_keys())
+    opened = {key[:12] for key, watch in state.watches.items() if watch.opened}
+    drawn = set()
+    for current in [r for _, r in state.rounds.items()]:
+        key = current.task_id.to_bytes(8, "big") + current.attempt_id.to_bytes(4, "big")
+        assert current.watches == counted[key], "watches were miscounted"
+        assert bool(current.watch_beacon) == bool(current.watch_start_height) == bool(current.watch_deadline_height)
+        if current.watch_beacon:
+            assert current.watches, "drawn for nobody"
+            assert current.status == state_pb2.ROUND_STATUS_OPEN
+            drawn.add(key)
+    void = {key for key, attempt in state.attempts.items() if attempt.status != state_pb2.ATTEMPT_STATUS_OPEN}
+    assert opened <= drawn | void, "a watch was opened before anything was drawn"
 
 
 def _check_challenges(state: State) -> None:

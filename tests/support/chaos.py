@@ -30,7 +30,7 @@ from optfl.keys import SigningKey
 from optfl.vectors import ChunkedVector
 from optfl.votes import build_ballot
 from optfl.wire import state_pb2, transaction_pb2
-from support import audit, demands, votes
+from support import audit, demands, votes, watches
 from support.ledger import (
     ACCOUNTS,
     AGGREGATOR,
@@ -444,6 +444,28 @@ def _answer_audit(chaos: Chaos) -> Made:
     return REPLICAS[index], demands.answer_audit(task, attempt.attempt_id, index)
 
 
+def _watch(chaos: Chaos) -> Made:
+    """Of an open attempt; some have read nothing, and some could not read from a replica."""
+    found = [a for _, a in chaos.ledger.state.attempts.items() if a.aggregator]
+    found = [a for a in found if a.status == state_pb2.ATTEMPT_STATUS_OPEN]
+    if not found:
+        return None
+    attempt, validator = chaos.random.choice(found), chaos.random.choice(VALIDATORS)
+    failed = chaos.random.sample(range(4), chaos.random.choice([0, 0, 1]))
+    message = watches.attest(chaos.tasks[attempt.task_id], attempt.attempt_id, validator, *failed)
+    if chaos.random.random() < 0.2:
+        message.digest = chaos.random.randbytes(32)
+    return validator, message
+
+
+def _open_watch(chaos: Chaos) -> Made:
+    drawn = [r for _, r in chaos.ledger.state.rounds.items() if r.watch_beacon]
+    if not drawn:
+        return None
+    current, validator = chaos.random.choice(drawn), chaos.random.choice(VALIDATORS)
+    return validator, watches.open_watch(chaos.tasks[current.task_id], current.attempt_id, validator)
+
+
 def _challenge(chaos: Chaos) -> Made:
     attempts = [attempt for _, attempt in chaos.ledger.state.attempts.items()]
     if not attempts:
@@ -553,13 +575,15 @@ _MENU: dict[Callable[[Chaos], Made], int] = {
     _certify: 30,
     _register_beacon: 1,
     _prove: 8,
-    _announce: 6,
+    _announce: 3,
     _challenge: 5,
     _vote: 30,
     _reveal_vote: 30,
     _demand: 5,
     _answer_demand: 30,
     _answer_audit: 6,
+    _watch: 6,
+    _open_watch: 10,
     _equivocate: 3,
     _junk: 1,
 }

@@ -15,7 +15,7 @@ from optfl import errors, tasks
 from optfl.keys import SigningKey
 from optfl.wire import state_pb2
 from optfl.wire.transaction_pb2 import AddStake, CancelTask, OpenChallenge, RegisterRole, Unbond
-from support import demands, votes
+from support import demands, votes, watches
 from support.ledger import (
     AGGREGATOR,
     AGGREGATOR_STAKE,
@@ -356,9 +356,9 @@ def with_exact_stakes(**overrides: Any) -> TaskHarness:
 )
 def test_R5_the_latest_confession_there_can_be_pays_everybody_in_full(overrides: dict[str, Any]) -> None:
     """Round 1 is a lie. Its model is demanded in the last block of its window, and answered as late as that counts;
-    in the last block of the prolonged window a challenge comes; one validator commits to a vote, and reveals nothing.
-    In the block in which that is over, the author's own sybil proves the lie. Rounds have followed one another as fast
-    as they can."""
+    in the last block of the prolonged window a challenge comes; one validator commits to a vote, and reveals nothing;
+    another one has watched, and does not show it. In the block in which that is over, the author's own sybil proves
+    the lie. Rounds have followed one another as fast as they can."""
     task = with_exact_stakes(**{"training_blocks": 50, "rule": "fedavg()", "window_factor_percent": 0, **overrides})
     ledger = task.ledger
     task.commit_all(1)
@@ -372,6 +372,8 @@ def test_R5_the_latest_confession_there_can_be_pays_everybody_in_full(overrides:
         """What holds the settlement of round 1 up, in the next block."""
         prolonged = closes + pay.demand_blocks + pay.min_window_blocks
         match ledger.height + 1:
+            case height if height == opened + 1:
+                return [(VALIDATORS[2], watches.attest(task, 1, VALIDATORS[2]))]
             case height if height == closes:
                 return [(STRANGER, demands.demand(task, 1, attempt_id=1, model=True))]
             case height if height == closes + pay.demand_blocks:
@@ -400,8 +402,8 @@ def test_R5_the_latest_confession_there_can_be_pays_everybody_in_full(overrides:
         else:
             step()
     challenge = ledger.state.challenges[attempt_key(1, 1)]
-    assert challenge.status == state_pb2.CHALLENGE_STATUS_REVEALING
-    assert challenge.reveal_deadline_height == ledger.height + 1
+    assert challenge.decided_height == challenge.reveal_deadline_height == task.round(1).watch_start_height
+    assert task.round(1).watch_deadline_height == ledger.height + 1
     assert task.task.settled_round == 0
     voided = task.task.head_round - 1
     assert voided >= 2

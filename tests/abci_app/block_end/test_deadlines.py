@@ -146,8 +146,8 @@ def test_R8_a_paused_task_resumes_when_somebody_is_eligible_again() -> None:
 
 
 # A turn's 5 blocks, four restarts of 5 after demands of 4; a window of 10, prolonged by 6 after a demand of 4, a vote
-# of 7; and 20 blocks of evidence.
-LONGEST = 5 + 4 * (5 + 4) + (10 + 6 + 4 + 7) + 20
+# of 7, and 3 to show what was watched; and 20 blocks of evidence.
+LONGEST = 5 + 4 * (5 + 4) + (10 + 6 + 4 + 7 + 3) + 20
 
 
 def paused_before_its_turn(g0_retain_until_height: int | None) -> TaskHarness:
@@ -197,8 +197,8 @@ def test_I5_a_task_whose_base_is_forgotten_ends_with_a_refund() -> None:
 @pytest.mark.parametrize("late", [0, 1])
 def test_I5_both_sides_of_the_bases_last_evidence_height(late: int) -> None:
     """The turn, with all that may hold it up, and the evidence end while G_0 is still kept."""
-    task = paused_before_its_turn(g0_retain_until_height=444)
-    task.ledger.blocks(444 - LONGEST + late - 1 - task.ledger.height)
+    task = paused_before_its_turn(g0_retain_until_height=462)
+    task.ledger.blocks(462 - LONGEST + late - 1 - task.ledger.height)
     task.ledger.accept(AGGREGATORS[0], AddStake(role=AGGREGATOR, amount=AGGREGATOR_STAKE))
     assert task.task.cancelled == bool(late)
     assert task.round(1).aggregator == (b"" if late else AGGREGATORS[0].address)

@@ -28,6 +28,7 @@ from support.ledger import (
     LedgerHarness,
     TaskHarness,
 )
+from support.watches import attest_all, await_draw, open_watch
 
 ROUND_COST = 1000 + 5 * 100 + 50 + 40
 
@@ -79,14 +80,16 @@ def test_its_digest_says_what_was_settled() -> None:
 def test_everybody_is_paid_out_of_the_escrow() -> None:
     """But for the replicas: they are paid for audits that they answered, and here are none."""
     task = open_task()
-    task.ledger.blocks(5)
+    attest_all(task, 1)
+    await_draw(task, 1)
+    shown = [task.ledger.sign(v, open_watch(task, 1, v)) for v in VALIDATORS]
     accounts = [AGGREGATORS[0], *CLIENTS, *REPLICAS]
     before = balances(task, accounts)
     validators = balances(task, VALIDATORS)
     burned = task.ledger.state.supply.burned
-    task.ledger.block()
+    task.ledger.block(*shown, proposer=-1)  # of nobody known: the fees wait
     assert [a - b for a, b in zip(balances(task, accounts), before, strict=True)] == [1000, *[100] * 5, *[0] * 4]
-    assert [a - b for a, b in zip(balances(task, VALIDATORS), validators, strict=True)] == [12] * 4
+    assert [a - b + FEE for a, b in zip(balances(task, VALIDATORS), validators, strict=True)] == [12] * 4
     assert task.ledger.state.supply.burned == burned + 2  # 50 // 4 leaves 2
     assert task.task.escrow == 3 * ROUND_COST + 40
 
@@ -111,11 +114,14 @@ def test_L9_what_a_division_leaves_over_is_burned() -> None:
     """Validators by power: 100, 100, 100 and 200 of 500."""
     task = open_task(replica_reward=43, validator_reward=333)
     task.ledger.accept(VALIDATORS[3], AddStake(role=VALIDATOR, amount=100_000))
-    task.ledger.blocks(4)
+    attest_all(task, 1)
+    await_draw(task, 1)
+    shown = [task.ledger.sign(v, open_watch(task, 1, v)) for v in VALIDATORS]
     validators = balances(task, VALIDATORS)
     burned = task.ledger.state.supply.burned
-    task.ledger.block()
-    assert [a - b for a, b in zip(balances(task, VALIDATORS), validators, strict=True)] == [66, 66, 66, 133]
+    task.ledger.block(*shown, proposer=-1)
+    paid = [a - b + FEE for a, b in zip(balances(task, VALIDATORS), validators, strict=True)]
+    assert paid == [66, 66, 66, 133]
     assert task.ledger.state.supply.burned == burned + 3 + 2
 
 

@@ -50,6 +50,7 @@ from support.votes import (
     start_float_task,
     votes_for,
 )
+from support.watches import attest_all, await_draw, open_watch
 
 BOND = 2_000
 COMMITTING, REVEALING, DECIDED = (
@@ -340,6 +341,7 @@ def test_what_a_division_leaves_over_is_burned(bond: int) -> None:
 
 def test_V3_silence_abstention_and_minority_lose_their_pay_and_nothing_else() -> None:
     task = challenged(min_window_blocks=20)
+    attest_all(task, 1)
     root = claimed_root(task)
     stakes = [task.ledger.must_stake(VALIDATOR, v).amount for v in VALIDATORS]
     votes = {**votes_for(root, root, root), VALIDATORS[3]: ABSTAIN}
@@ -347,6 +349,10 @@ def test_V3_silence_abstention_and_minority_lose_their_pay_and_nothing_else() ->
     assert unpaid(task) == {VALIDATORS[3].address}
     assert [task.ledger.must_stake(VALIDATOR, v).amount for v in VALIDATORS] == stakes
     events: list[dict[str, str]] = []
+    await_draw(task, 1)
+    shown = [task.ledger.sign(v, open_watch(task, 1, v)) for v in VALIDATORS]
+    results = task.ledger.block(*shown)
+    events += [dict(e.attributes) for e in results.events if e.kind == "reward_paid"]
     while task.task.settled_round == 0:
         results = task.ledger.block()
         events += [dict(e.attributes) for e in results.events if e.kind == "reward_paid"]

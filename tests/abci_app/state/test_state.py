@@ -68,7 +68,7 @@ def test_store_names_are_those_of_the_attributes() -> None:
     state = State({})
     for name in ("accounts", "stakes", "unbonding", "validators", "tasks", "rounds", "commitments", "attempts"):
         assert getattr(state, name).name == name
-    assert len({store.name for store in state.all_stores}) == len(state.all_stores) == 19
+    assert len({store.name for store in state.all_stores}) == len(state.all_stores) == 20
 
 
 def test_changes_are_those_that_were_made() -> None:

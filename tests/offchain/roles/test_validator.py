@@ -410,3 +410,52 @@ def test_a_sampler_looks_at_all_of_a_reduction_or_at_nothing() -> None:
         assert bool(ledger.submitted) == bool(validator.cost.aggregations)
         found += bool(ledger.submitted)
     assert 2 <= found <= 20
+
+
+# Pay for watching.
+
+
+@pytest.mark.parametrize(
+    ("policy", "name", "attests"),
+    [
+        ("full", "validator0", True),
+        ("sample(0.5)", "validator0", False),
+        ("idle", "validator0", False),
+        ("full", "passer-by", False),  # it has no power, and is not paid
+    ],
+)
+def test_only_what_a_validator_has_read_in_full_is_attested(policy: str, name: str, attests: bool) -> None:
+    world, ledger = World(), FakeLedger(make_key(name).address)
+    attempt = claim(world)
+    view = world.make_view(12, attempt=attempt)
+    view.rounds[0].window_close_height = 100
+    validator = make_validator(world, ledger, policy)
+    watch(validator, world, attempt, 12)
+    run_blocks(world, ledger, validator, view)
+    assert ledger.kinds == (["attest_watch"] if attests else [])
+
+
+def test_a_lie_is_announced_and_proven_and_not_attested() -> None:
+    world, ledger = World(), FakeLedger(KEY.address)
+    attempt = claim(world, 3)
+    view = world.make_view(12, attempt=attempt)
+    view.rounds[0].window_close_height = 100
+    validator = make_validator(world, ledger)
+    for height in (12, LATE):
+        view.height = height
+        asyncio.run(validator.watch(view, attempt))
+    run_blocks(world, ledger, validator, view)
+    assert ledger.kinds == ["announce_proof", "submit_fraud_proof"]
+
+
+def test_what_a_vote_has_computed_before_is_read_again_to_attest_it() -> None:
+    world, ledger = World(), FakeLedger(KEY.address)
+    attempt = claim(world)
+    view = world.make_view(12, attempt=attempt)
+    view.rounds[0].window_close_height = 100
+    validator = make_validator(world, ledger)
+    asyncio.run(validator.recompute(view, attempt))
+    watch(validator, world, attempt, 12)
+    run_blocks(world, ledger, validator, view)
+    assert ledger.kinds == ["attest_watch"]
+    assert validator.cost.aggregations == 1
