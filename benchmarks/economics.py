@@ -87,6 +87,8 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation("replica: serves every other vector", {"replica1": "selective-replica@2"}, saves="bandwidth"),
     Deviation("replica: answers as late as it can", {"replica1": "slow-replica@2"}),
     Deviation("validator: watches nothing, nobody lies", {}, idle=("validator1",), saves="re-execution"),
+    Deviation("validator: says that it has read what it has not", {"validator1": "false-watcher@2"},
+              saves="re-execution"),
     Deviation("validator: watches nothing, somebody lies", {}, idle=("validator1",), among=LIAR, saves="re-execution"),
     Deviation("validator: silent in votes", {"validator1": "silent-validator@2"}, among=SPAMMER, saves="re-execution"),
     Deviation("validator: votes for a model of its own", {"validator1": "minority-voter@2"}, among=SPAMMER,
@@ -228,6 +230,13 @@ def _average(values: Sequence[int]) -> int:
     return round(sum(values) / len(values))
 
 
+_known: dict[str, Run] = {}  # of this process
+
+
+def _measure_in_process(deviation: Deviation, runs: int) -> Line:
+    return measure(deviation, runs, _known)
+
+
 def measure_all(deviations: Sequence[Deviation], runs: int, jobs: int) -> Iterator[Line]:
     """In the order of `deviations`."""
     if jobs == 1:
@@ -235,7 +244,7 @@ def measure_all(deviations: Sequence[Deviation], runs: int, jobs: int) -> Iterat
         yield from (measure(deviation, runs, known) for deviation in deviations)
         return
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(measure, deviations, [runs] * len(deviations))
+        yield from pool.map(_measure_in_process, deviations, [runs] * len(deviations))
 
 
 def show(lines: Sequence[Line]) -> None:
