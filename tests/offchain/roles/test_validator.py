@@ -412,7 +412,7 @@ def test_a_sampler_looks_at_all_of_a_reduction_or_at_nothing() -> None:
     assert 2 <= found <= 20
 
 
-# Attesting.
+# Pay for watching.
 
 
 @pytest.mark.parametrize(
