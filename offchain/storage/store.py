@@ -16,6 +16,7 @@ def kind_of(shape: Shape) -> Kind:
     kinds: dict[str, Kind] = {"int32": "model", "int64": "trace"}
     return kinds.get(shape.dtype, "update")
 
+
 _NEVER = 1 << 63  # above every height
 
 
