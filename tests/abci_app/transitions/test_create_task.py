@@ -318,18 +318,18 @@ def test_longest_deadlines_do_not_halt_the_chain(ledger: LedgerHarness) -> None:
     longest = {"training_blocks": 10**6, "aggregation_blocks": 10**6, "max_attempts": 100}
     ledger.reject(errors.InvalidTaskParameters, REQUESTER, create(**longest, window_factor_percent=10_000))
     ledger.accept(REQUESTER, create(**longest, window_factor_percent=100))
-    turn = 10**6 + 4 * (4 + 10**6) + 10**6 + 4 + 6 + 7
+    turn = 10**6 + 4 * (4 + 10**6) + 10**6 + 4 + 6 + 10
     assert ledger.task(1).retention_blocks == 2 * (10**6 + 100 * turn) + 1 + 20
 
 
 def test_longest_evidence_does_not_halt_the_chain() -> None:
-    """419 blocks of every kind of deadline, and the evidence on top."""
+    """437 blocks of every kind of deadline, and the evidence on top."""
     ledger = LedgerHarness(params={"evidence_blocks": 2**32 - 1})
     ledger.reject(errors.InvalidTaskParameters, REQUESTER, create())
-    ledger = LedgerHarness(params={"evidence_blocks": 2**32 - 1 - 419})
+    ledger = LedgerHarness(params={"evidence_blocks": 2**32 - 1 - 437})
     ledger.accept(REQUESTER, create())
     assert ledger.task(1).retention_blocks == 2**32 - 1
-    ledger = LedgerHarness(params={"evidence_blocks": 2**32 - 419})
+    ledger = LedgerHarness(params={"evidence_blocks": 2**32 - 437})
     ledger.reject(errors.InvalidTaskParameters, REQUESTER, create())
 
 

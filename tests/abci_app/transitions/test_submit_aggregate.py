@@ -65,10 +65,8 @@ def test_A1_the_attempts_record_holds_all_that_it_will_be_judged_on(task: TaskHa
         freeze_height=current.freeze_height,
         submit_height=chain.height,
         window_close_height=chain.height + 6,
-        evidence_height=chain.height
-        + 6
-        + (4 + 6 + 4 + 2 * 3)
-        + 20,  # its window, what may prolong it, and the evidence
+        # Its window, what may prolong it, and the evidence.
+        evidence_height=chain.height + 6 + (4 + 6 + 4 + 2 * 3) + 20,
         status=state_pb2.ATTEMPT_STATUS_OPEN,
         status_height=chain.height,
         model_retain_until_height=message.certificate.retain_until_height,
