@@ -538,7 +538,7 @@ TOTALS_RULES = [
         (rule, kind)
         for rule in TOTALS_RULES
         for kind in ("step", "weights", "output")
-        # Of five updates Bulyan bears no liar and takes all, whatever their totals; of seven: tests/optfl/test_fraud.py.
+        # Of five updates Bulyan takes all, whatever their totals; of seven see tests/optfl/test_fraud.py.
         if (rule, kind) != ("bulyan(f=0)", "weights")
     ],
 )
