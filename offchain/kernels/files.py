@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from offchain.kernels import compiled
 
-Dtype = Literal["int16", "int32", "int64"]
+Dtype = Literal["int8", "int16", "int32", "int64"]
 
 
 class VectorFileError(Exception):

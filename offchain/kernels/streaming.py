@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from offchain.kernels import compiled
-from offchain.kernels.files import VectorFile, VectorFileError, VectorFiles, create_vector_file
+from offchain.kernels.files import Dtype, VectorFile, VectorFileError, VectorFiles, create_vector_file
 from offchain.kernels.plans import Plan, plan_recipe
 from offchain.kernels.threads import count_threads, run_in_ranges
 from offchain.kernels.traces import PART_VALUES, TraceBuilder
@@ -39,10 +39,18 @@ class StreamedAggregation(NamedTuple):
 
 
 def aggregate_files(
-    rule: Rule, base: Path, updates: Sequence[Path], facts: RoundFacts, model: Path, threads: int | None = None
+    rule: Rule,
+    base: Path,
+    updates: Sequence[Path],
+    facts: RoundFacts,
+    model: Path,
+    *,
+    update_shift: int | None = None,
+    threads: int | None = None,
 ) -> StreamedAggregation:
     """Write to `model` the new model int32[D] of the base int32[D] and K updates int16[D], each in a file.
 
+    `update_shift`: of a task with updates of 8 bits; the files then hold int8, each value for its 2^update_shift-fold.
     `threads`: cores to use, by default all that this process may. RuleError when the inputs do not fit each other or
     the rule, VectorFileError when a file is none of theirs or cannot be read or written.
     """
@@ -50,12 +58,13 @@ def aggregate_files(
     if facts.updates != len(updates):
         raise RuleError(f"{facts.updates} weights for {len(updates)} updates; give each update one")
     check_sample_weights(facts.sample_weights)
+    dtype: Dtype = "int16" if update_shift is None else "int8"
     with ExitStack() as stack:
         base_file = stack.enter_context(VectorFile(base, "int32"))
-        files = [stack.enter_context(VectorFile(path, "int16")) for path in updates]
+        files = [stack.enter_context(VectorFile(path, dtype)) for path in updates]
         if wrong := next((file for file in files if file.length != base_file.length), None):
             raise VectorFileError(f"{wrong.path}: {wrong.length} values where the base has {base_file.length}")
-        streams = _Streams(base_file, files, count_threads(threads))
+        streams = _Streams(base_file, files, update_shift, count_threads(threads))
         trace = streams.compute_trace() if rule.needs_totals else None
         weights = derive_weights(rule, None if trace is None else get_totals(trace, len(files)), facts)
         streams.write_model(plan_recipe(rule.recipe(weights, facts), len(files)), model)
@@ -63,8 +72,8 @@ def aggregate_files(
 
 
 class _Streams:
-    def __init__(self, base: VectorFile, updates: Sequence[VectorFile], threads: int) -> None:
-        self._base, self._updates, self._threads = base, updates, threads
+    def __init__(self, base: VectorFile, updates: Sequence[VectorFile], shift: int | None, threads: int) -> None:
+        self._base, self._updates, self._shift, self._threads = base, updates, shift, threads
         self._cores = threading.Semaphore(threads)
         self._local = threading.local()
 
@@ -74,10 +83,9 @@ class _Streams:
 
         def add(start: int, stop: int) -> None:
             products = builder.make_products()
-            buffer = self._keep("updates", (len(files), piece), np.int16)
             for piece_start in range(start, stop, piece):
                 width = min(piece, stop - piece_start)
-                files.read_into(buffer, piece_start, width)
+                buffer = self._read(files, piece_start, width, piece)
                 with self._cores:
                     compiled.add_products(_list_addresses(buffer), products, 0, width)
             builder.add(products, start // BLOCK_VALUES)
@@ -91,15 +99,25 @@ class _Streams:
 
             def carry_out(start: int, stop: int) -> None:
                 width = stop - start
-                buffer = self._keep("updates", (len(files), piece), np.int16)
                 base, model = (self._keep(name, (piece,), np.int32) for name in ("base", "model"))
-                files.read_into(buffer, start, width)
+                buffer = self._read(files, start, width, piece)
                 self._base.read_into(base[:width], start)
                 with self._cores:
                     plan.kernel(base.ctypes.data, _list_addresses(buffer), model, 0, width)
                 writer.write(model[:width], start)
 
             run_in_ranges(carry_out, self._base.length, piece, 2 * self._threads)
+
+    def _read(self, files: VectorFiles, start: int, width: int, piece: int) -> npt.NDArray[np.int16]:
+        """Values from `start` on of all files, [K, piece] of which `width` count, in this thread's buffer."""
+        buffer: npt.NDArray[np.int16] = self._keep("updates", (len(files), piece), np.int16)
+        if self._shift is None:
+            files.read_into(buffer, start, width)
+            return buffer
+        stored = self._keep("stored", (len(files), piece), np.int8)
+        files.read_into(stored, start, width)
+        np.multiply(stored[:, :width], np.int16(1 << self._shift), out=buffer[:, :width])
+        return buffer
 
     def _keep(self, name: str, shape: tuple[int, ...], dtype: Any) -> npt.NDArray[Any]:
         """This thread's buffer of that name. Kept: memory that is given back is cleared when it is had again."""

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import numpy as np
 
-from optfl import merkle, traces
+from optfl import merkle, tasks, traces
 from optfl.rules import RoundFacts, RuleError, Totals, parse_rule
 from optfl.vectors import DEFAULT_CHUNK_VALUES, ChunkedVector, Shape, ShapeError
 from optfl_cli.display import print_fields, print_json
@@ -36,6 +36,10 @@ _MODEL_VALUES = 1 << 20  # hashed at a time, and more where chunks are larger
     "--trace", "trace_path", type=PATH, help="File to write the trace to, of a rule that has one: int64 values."
 )
 @click.option("--threads", type=click.IntRange(1), help="Cores to use. [default: all]")
+@click.option("--update-bits", type=click.Choice(["8", "16"]), default="16", show_default=True, help="The task's.")
+@click.option(
+    "--update-shift", type=click.IntRange(0, tasks.MAX_UPDATE_SHIFT), help="The task's, of updates of 8 bits."
+)
 @click.option(
     "--chunk-values", type=int, default=DEFAULT_CHUNK_VALUES, show_default=True, help="The task's, for the root."
 )
@@ -49,11 +53,13 @@ def command(
     beacon_text: str,
     trace_path: Path | None,
     threads: int | None,
+    update_bits: str,
+    update_shift: int | None,
     chunk_values: int,
     as_json: bool,
     updates: tuple[Path, ...],
 ) -> None:
-    """Compute the new model of a round from the base and its UPDATES, int16 values each, in selection order.
+    """Compute the new model of a round from the base and its UPDATES, int16 or int8, in selection order.
 
     Files whose names end in .npy are NumPy's; all others hold little-endian values alone, as replicas store them. They
     are read piece by piece, so that rounds need not fit into memory. Prints the roots that the ledger would know.
@@ -62,6 +68,9 @@ def command(
     from offchain.kernels.files import VectorFileError, create_vector_file
     from offchain.kernels.streaming import aggregate_files
 
+    if update_bits == "16" and update_shift:
+        raise UserError("only updates of 8 bits are shifted; add --update-bits 8, or leave out --update-shift")
+    shift = None if update_bits == "16" else update_shift or 0
     facts = RoundFacts(_parse_weights(weights_text, len(updates)), parse_hex(beacon_text, None, "--beacon"))
     _allow_open_files(len(updates))
     started = time.monotonic()
@@ -70,7 +79,7 @@ def command(
         rule = parse_rule(rule_text)
         if trace_path is not None and not rule.needs_totals:
             raise UserError(f"{rule} has no trace; leave out --trace")
-        done = aggregate_files(rule, base, updates, facts, output, threads)
+        done = aggregate_files(rule, base, updates, facts, output, update_shift=shift, threads=threads)
         seconds = time.monotonic() - started
         if trace_path is not None and done.trace is not None:
             with create_vector_file(trace_path, "int64", len(done.trace)) as writer:

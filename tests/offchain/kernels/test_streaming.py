@@ -52,7 +52,7 @@ def test_files_give_the_bytes_that_memory_gives(
     base, updates, base_path, paths = write_round(tmp_path, length)
     rule = parse_rule(name)
     expected = aggregate(rule, base, updates, FACTS)
-    done = aggregate_files(rule, base_path, paths, FACTS, tmp_path / "model.npy", threads)
+    done = aggregate_files(rule, base_path, paths, FACTS, tmp_path / "model.npy", threads=threads)
     np.testing.assert_array_equal(np.load(tmp_path / "model.npy"), expected.model)
     assert done.weights == expected.weights
     assert (done.trace is None) == (expected.trace is None)
@@ -65,10 +65,23 @@ def test_rows_of_a_trace_end_where_memory_s_do(tmp_path: Path, length: int) -> N
     base, updates, base_path, paths = write_round(tmp_path, length)
     rule = parse_rule("multi_krum(f=1)")
     expected = aggregate(rule, base, updates, FACTS)
-    done = aggregate_files(rule, base_path, paths, FACTS, tmp_path / "model", 2)
+    done = aggregate_files(rule, base_path, paths, FACTS, tmp_path / "model", threads=2)
     assert (tmp_path / "model").read_bytes() == expected.model.astype("<i4").tobytes()
     assert done.trace is not None
     np.testing.assert_array_equal(done.trace, expected.trace)
+
+
+@pytest.mark.parametrize("shift", [0, 3, 8])
+def test_updates_of_8_bits_count_for_what_they_stand_for(tmp_path: Path, shift: int) -> None:
+    base, updates, base_path, paths = write_round(tmp_path, 3000)
+    small = [(update >> 8).astype(np.int8) for update in updates]
+    for path, values in zip(paths, small, strict=True):
+        np.save(path, values) if path.suffix else path.write_bytes(values.tobytes())
+    rule = parse_rule("nnm(f=1) | median()")
+    expected = aggregate(rule, base, [values.astype(np.int16) * np.int16(1 << shift) for values in small], FACTS)
+    done = aggregate_files(rule, base_path, paths, FACTS, tmp_path / "model.npy", update_shift=shift)
+    np.testing.assert_array_equal(np.load(tmp_path / "model.npy"), expected.model)
+    assert done.weights == expected.weights
 
 
 @pytest.mark.parametrize("updates", [1, 2, 100, 1000, 4096])

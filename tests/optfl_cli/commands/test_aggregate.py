@@ -60,6 +60,18 @@ def test_the_trace_in_a_file_and_fields_for_people(
     assert str(expected.weights[0]) in out
 
 
+def test_updates_of_8_bits(arguments: list[str], tmp_path: Path) -> None:
+    updates = [np.load(tmp_path / f"{index}.npy") for index in range(5)]
+    for index, update in enumerate(updates):
+        np.save(tmp_path / f"{index}.npy", update.astype(np.int8))
+    assert main([*arguments, "--rule", "median()", "--update-bits", "8", "--update-shift", "2"]) == 0
+    base, facts = np.load(tmp_path / "base.npy"), RoundFacts((1,) * 5)
+    expected = aggregation.aggregate(
+        parse_rule("median()"), base, [update * np.int16(4) for update in updates], facts, 9
+    )
+    np.testing.assert_array_equal(np.load(tmp_path / "model.npy"), expected.model)
+
+
 def test_other_chunks_have_another_root(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -80,6 +92,8 @@ def test_other_chunks_have_another_root(
         (["--rule", "median()", "--trace", "t.npy"], "median() has no trace"),
         (["--rule", "median()", "--chunk-values", "3"], "chunk_values 3; use a power of two"),
         (["--rule", "median()", "--beacon", "xy"], "xy"),
+        (["--rule", "median()", "--update-shift", "2"], "only updates of 8 bits are shifted"),
+        (["--rule", "median()", "--update-bits", "8"], "int16 of shape (3000,); use a vector of little-endian int8"),
     ],
 )
 def test_what_is_wrong_is_told_in_one_line(
