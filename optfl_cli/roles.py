@@ -27,6 +27,7 @@ from offchain.adapters.ledger import CometLedger
 from offchain.adapters.memory import MemoryJournal
 from offchain.adapters.session import SessionError, account_prefix, open_session
 from offchain.interfaces import BlobUnavailable, Connections, JournalError, VoteJournal
+from offchain.learning.attacks import AttackError, parse_attack
 from offchain.learning.float_aggregators import BUILT_IN
 from offchain.roles.computing import FloatAggregate
 from offchain.roles.membership import Terms
@@ -137,11 +138,26 @@ class ValidatorConfig(MemberConfig):
 class ClientConfig(RoleConfig):
     """`optfl client`. `trainer` names a function `module:name` that makes a Trainer of `trainer_options`.
 
-    The module is found beside the config file too.
+    The module is found beside the config file too. `attack` makes it Byzantine, for tests and experiments. It may
+    collude: `colluders` are the trainer options of all who do, in the same order in the file of each of them.
     """
 
     trainer: str = "offchain.learning.digits:make_trainer"
     trainer_options: dict[str, Any] = field(default_factory=dict)
+    attack: str | None = None  # e.g. "sign_flip(factor=5)", see `offchain.learning.attacks`
+    colluders: list[dict[str, Any]] = field(default_factory=list)  # by default it is alone
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.colluders and (self.attack is None or self.trainer_options not in self.colluders):
+            raise ValueError("colluders are all who play one attack: name it, and this client's trainer_options too")
+        if self.attack is not None:
+            try:
+                needed = parse_attack(self.attack).minimum_vectors
+            except AttackError as error:
+                raise ValueError(f"attack: {error}") from None
+            if needed > max(len(self.colluders), 1):
+                raise ValueError(f"attack {self.attack} needs {needed} colluders; list them, this client among them")
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,10 @@ class Examples:
         """The examples at `indices`, in that order."""
         return Examples(self.inputs[indices], self.labels[indices])
 
+    def flip_labels(self, classes: int) -> Examples:
+        """The same inputs with labels l → classes−1−l: what the attack `label_flip()` trains on."""
+        return Examples(self.inputs, classes - 1 - self.labels)
+
 
 @dataclass(frozen=True)
 class ClientData:

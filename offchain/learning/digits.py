@@ -17,6 +17,7 @@ from offchain.learning import trainer
 from offchain.learning.data import ClientData, DataError, Examples, partition_dirichlet, split_test
 from offchain.learning.trainer import Hyperparameters, TorchTrainer
 
+CLASSES = 10
 LENGTH = 9930  # parameters of build_cnn()
 FRACTION_BITS = 14  # updates reach ±2 in steps of 6e-5; the largest value seen in training is 0.5
 UPDATE_SHIFT = 6  # with updates of 8 bits: ±0.5 in steps of 1/256, see docs/experiments.md
@@ -55,19 +56,24 @@ def load_digits() -> Examples:
     return Examples(table[:, :64].reshape(-1, 1, 8, 8) / 16, table[:, 64].astype(np.int64))
 
 
-def load_client_data(client: int, clients: int, seed: int) -> ClientData:
+def load_client_data(client: int, clients: int, seed: int, alpha: float = ALPHA) -> ClientData:
     """Return the share of `client` (0..clients-1) in the partition drawn from `seed`, with the common test set."""
     if not 0 <= client < clients:
         raise DataError(f"client {client} of {clients}: clients are numbered from 0 to {clients - 1}")
     digits = load_digits()
     train, test = split_test(digits.labels, TEST_FRACTION, TEST_SEED)
-    parts = partition_dirichlet(digits.labels[train], clients, ALPHA, seed, MINIMUM_EXAMPLES)
+    parts = partition_dirichlet(digits.labels[train], clients, alpha, seed, MINIMUM_EXAMPLES)
     return ClientData(digits.select(train[parts[client]]), digits.select(test))
 
 
-def make_trainer(client: int, clients: int, seed: int, fraction_bits: int = FRACTION_BITS) -> TorchTrainer:
-    """The trainer of one client of the digits task; raises DataError."""
-    return TorchTrainer(build_cnn, load_client_data(client, clients, seed), fraction_bits, Hyperparameters())
+def make_trainer(
+    client: int, clients: int, seed: int, fraction_bits: int = FRACTION_BITS, *, flip_labels: bool = False
+) -> TorchTrainer:
+    """The trainer of one client of the digits task, with `flip_labels` on wrong labels; raises DataError."""
+    data = load_client_data(client, clients, seed)
+    if flip_labels:
+        data = ClientData(data.train.flip_labels(CLASSES), data.test)
+    return TorchTrainer(build_cnn, data, fraction_bits, Hyperparameters())
 
 
 def compute_initial_model(seed: int, fraction_bits: int = FRACTION_BITS) -> Int32Vector:

@@ -84,6 +84,11 @@ class TorchTrainer(Trainer):
         counts = torch.bincount(self._labels, minlength=classes) + 1.0  # Laplace's rule: no class is impossible
         self._prior = (counts / counts.sum()).log()
 
+    @property
+    def examples(self) -> int:
+        """To train on: an update's weight."""
+        return len(self._labels)
+
     def train(self, model: Int32Vector, seed: int) -> tuple[Int16Vector, int]:
         """Return trained - `model`, quantised, and the number of examples.
 
@@ -93,15 +98,15 @@ class TorchTrainer(Trainer):
         difference = self._train(dequantise(model, self._fraction_bits), random)
         rounding = _draw_seed(random) if self._hyperparameters.stochastic_rounding else None
         if self._feedback is not None:
-            return self._feedback.quantise(difference, rounding), len(self._labels)
-        return quantise_update(difference, self._fraction_bits, rounding), len(self._labels)
+            return self._feedback.quantise(difference, rounding), self.examples
+        return quantise_update(difference, self._fraction_bits, rounding), self.examples
 
     def train_real(self, model: FloatVector, seed: int) -> tuple[FloatVector, int]:
         """`train` before anything is quantised, from a real-valued model [D]; never touches the error feedback."""
-        return self._train(model, np.random.default_rng(seed)), len(self._labels)
+        return self._train(model, np.random.default_rng(seed)), self.examples
 
     def _train(self, model: FloatVector, random: np.random.Generator) -> FloatVector:
-        parameters, examples = self._hyperparameters, len(self._labels)
+        parameters, examples = self._hyperparameters, self.examples
         drawn = parameters.steps * parameters.batch_size
         order = np.concatenate([random.permutation(examples) for _ in range(-(-drawn // examples))])[:drawn]
         with _seeded(_draw_seed(random)):

@@ -16,6 +16,7 @@ from optfl_cli.demo.story import (
     compute_burned,
     compute_payments,
     get_final_accuracy,
+    is_byzantine,
     is_lie_invisible,
     list_checks,
     tell_story,
@@ -72,7 +73,7 @@ def build_report(history: History, outcome: Mapping[str, Any], plan: Plan) -> st
             _build_accuracy(history),
             _build_timeline(history),
             _build_attempts(history),
-            _build_payments(history),
+            _build_payments(history, plan),
             _build_checks(history, outcome, plan),
             _build_words(),
             _build_facts(outcome, plan),
@@ -211,10 +212,10 @@ def _describe_attempt(attempt: AttemptRecord) -> list[str]:
     ]
 
 
-def _build_payments(history: History) -> Markup:
+def _build_payments(history: History, plan: Plan) -> Markup:
     columns = ["role", "account", "change of tokens", "stake before", "stake after", "slashed", "note"]
     payments = compute_payments(history)
-    rows = [(_describe_payment(payment), "convicted" if payment.slashed else "") for payment in payments]
+    rows = [(_describe_payment(payment, plan), "convicted" if payment.slashed else "") for payment in payments]
     rows.append((["", "burned", format_change(compute_burned(history)), "", "", "", ""], ""))
     return tag(
         "section",
@@ -228,8 +229,9 @@ def _build_payments(history: History) -> Markup:
     )
 
 
-def _describe_payment(payment: Payment) -> list[str]:
-    notes = ["excluded for good"] if payment.is_excluded else []
+def _describe_payment(payment: Payment, plan: Plan) -> list[str]:
+    notes = [f"Byzantine: {plan.attack}"] if is_byzantine(payment, plan) else []
+    notes += ["excluded for good"] if payment.is_excluded else []
     notes += [f"proved a fraud: {format_change(payment.prover_reward)}"] if payment.prover_reward else []
     return [
         payment.role,
@@ -289,6 +291,8 @@ def _build_facts(outcome: Mapping[str, Any], plan: Plan) -> Markup:
         f"optfl demo --rounds {plan.rounds} --clients {plan.clients} --rule '{plan.rule}'{bits}"
         f" --seed {plan.seed} {fraud}"
     )
+    if plan.byzantine_clients:
+        command += f" --attack '{plan.attack}' --byzantine-clients {len(plan.byzantine_clients)}"
     return tag(
         "section",
         tag("h2", "Facts"),

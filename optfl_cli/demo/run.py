@@ -31,7 +31,7 @@ Evaluate = Callable[[Int32Vector], float]
 """Accuracy of a model, in 0..1."""
 
 TASK_ID = 1
-MIN_ACCURACY = 0.93  # of the default plan and larger ones
+MIN_ACCURACY = 0.93  # of the default plan and larger ones; what an attack leaves of it depends on the rule
 TRAINER = "offchain.learning.digits:make_trainer"
 _STALL_SECONDS = 90.0  # without a block, or without a change of the task
 _POLL_SECONDS = 0.2
@@ -193,6 +193,8 @@ class Demo:
         self.outcome = compute_outcome(answers, self.setup.names)
         root = get_final_root(answers)
         accuracy = None if root is None else await self._get_accuracy(answers[0].task.task, blobs, root)
+        self.outcome["attack"] = self.plan.attack
+        self.outcome["byzantine_clients"] = [f"client{i}" for i in self.plan.byzantine_clients]
         self.outcome["final_accuracy"] = None if accuracy is None else round(accuracy, 4)
 
 
@@ -217,7 +219,8 @@ def find_deviations(plan: Plan, outcome: Mapping[str, Any]) -> list[str]:
         if outcome.get(name) != value
     ]
     accuracy = outcome.get("final_accuracy")
-    if plan.rounds >= 12 and plan.clients >= 8 and (accuracy is None or accuracy < MIN_ACCURACY):
+    is_promised = plan.rounds >= 12 and plan.clients >= 8 and not plan.byzantine_clients
+    if is_promised and (accuracy is None or accuracy < MIN_ACCURACY):
         deviations.append(f"final_accuracy is {accuracy!r}, expected at least {MIN_ACCURACY}")
     return deviations
 

@@ -97,9 +97,13 @@ def _processes(plan: Plan, endpoints: Sequence[str]) -> dict[str, Callable[..., 
         )
     for i in range(NODES):
         processes[f"validator{i}"] = partial(ValidatorConfig, **role, listen=peers[AGGREGATORS + i], threads=1)
+    options = [{"client": i, "clients": plan.clients, "seed": plan.seed} for i in range(plan.clients)]
+    byzantine = {"attack": plan.attack, "colluders": [options[i] for i in plan.byzantine_clients]}
     for i in range(plan.clients):
-        options = {"client": i, "clients": plan.clients, "seed": plan.seed}
-        processes[f"client{i}"] = partial(ClientConfig, **role, stake=STAKES["client"], trainer_options=options)
+        played: dict[str, Any] = byzantine if i in plan.byzantine_clients else {}
+        processes[f"client{i}"] = partial(
+            ClientConfig, **role, stake=STAKES["client"], trainer_options=options[i], **played
+        )
     processes["requester"] = partial(
         TaskConfig, **role, model_options={"seed": plan.seed}, parameters=_parameters(plan)
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from optfl.wire import state_pb2, transaction_pb2
 from optfl_cli.demo.history import AttemptRecord, History, count, format_tokens
-from optfl_cli.demo.plan import Plan
+from optfl_cli.demo.plan import Plan, find_weakness
 
 REQUESTER = "requester"
 OTHER = "other"
@@ -58,15 +58,28 @@ def tell_story(history: History, outcome: Mapping[str, Any], plan: Plan) -> list
     seconds = f", {outcome['seconds']:.0f} s" if "seconds" in outcome else ""
     height = history.view.task.ended_height or history.view.height if history.view is not None else 0
     settled = f"{outcome['rounds_settled']} of {count(outcome['rounds'], 'round')} settled"
-    story = [f"Task {outcome['task_status']} at height {height}{seconds}: {settled}."]
+    story = [f"Task {outcome['task_status']} at height {height}{seconds}: {settled}.", *_tell_attack(plan)]
     for conviction in history.convictions.values():
         story += _tell_conviction(history, conviction, plan, is_same=outcome["redone_from_same_updates"])
     if not history.convictions:
         if plan.fraud:
             story.append(f"The fraud that was planned for round {plan.fraud_round} was not proven.")
         else:
-            story.append("Everybody was honest: nobody was convicted, and nothing was rolled back.")
+            who = "All aggregators were" if plan.byzantine_clients else "Everybody was"
+            story.append(f"{who} honest: nobody was convicted, and nothing was rolled back.")
     return story
+
+
+def _tell_attack(plan: Plan) -> list[str]:
+    """Who of the clients is Byzantine, and what the rule has to say to it."""
+    if not plan.byzantine_clients:
+        return []
+    names = [f"client{i}" for i in plan.byzantine_clients]
+    who = f"{', '.join(names[:-1])} and {names[-1]} were" if len(names) > 1 else f"{names[0]} was"
+    played = f"{who} Byzantine in each round: {plan.attack} in place of what was learned."
+    borne = f"Nobody is convicted for an update, any vector is a valid one: it is for {plan.rule} to bear them."
+    weakness = find_weakness(plan)
+    return [played, borne] if weakness is None else [played, borne, f"{weakness}."]
 
 
 def _tell_conviction(history: History, conviction: state_pb2.Conviction, plan: Plan, *, is_same: bool) -> list[str]:
@@ -209,6 +222,11 @@ def compute_payments(history: History) -> list[Payment]:
         if address in roles or before.get(address, 0) != now.get(address, 0)
     ]
     return sorted(payments, key=lambda p: (ROLE_ORDER.index(p.role), len(p.name), p.name))
+
+
+def is_byzantine(payment: Payment, plan: Plan) -> bool:
+    """Whether the plan has this client attack."""
+    return payment.name in [f"client{i}" for i in plan.byzantine_clients]
 
 
 def compute_burned(history: History) -> int:

@@ -21,6 +21,7 @@ from optfl_cli.demo.story import (
     compute_payments,
     count_audits,
     get_milestones,
+    is_byzantine,
     list_checks,
     tell_story,
 )
@@ -35,7 +36,7 @@ def build_summary(history: History, outcome: Mapping[str, Any], plan: Plan) -> R
         *lines,
         _build_milestones(history),
         Text(),
-        _build_payments(compute_payments(history), compute_burned(history)),
+        _build_payments(compute_payments(history), compute_burned(history), plan),
         Text(),
         Text("What holds, by the nodes' own answers", style="bold"),
         _build_checks(checks),
@@ -60,7 +61,7 @@ def _build_milestones(history: History) -> Text:
     return line
 
 
-def _build_payments(payments: Iterable[Payment], burned: int) -> Table:
+def _build_payments(payments: Iterable[Payment], burned: int, plan: Plan) -> Table:
     """A line for each account that stands out, one for all others of its role."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     table.add_column("who")
@@ -69,12 +70,11 @@ def _build_payments(payments: Iterable[Payment], burned: int) -> Table:
     table.add_column("")
     for role, group in groupby(payments, key=lambda payment: payment.role):
         members = list(group)
-        alone = [p for p in members if role in ("aggregator", "requester") or _describe(p)]
+        alone = [p for p in members if role in ("aggregator", "requester") or _describe(p, plan)]
         for payment in alone:
             style = "red" if payment.slashed else ""
-            table.add_row(
-                payment.name, format_change(payment.change), _format_stake(payment), _describe(payment), style=style
-            )
+            cells = (payment.name, format_change(payment.change), _format_stake(payment), _describe(payment, plan))
+            table.add_row(*cells, style=style)
         others = [p for p in members if p not in alone]
         if others:
             table.add_row(*_sum_up(role, others, is_rest=bool(alone)))
@@ -97,9 +97,9 @@ def _format_stake(payment: Payment) -> str:
     return f"{format_tokens(payment.first_stake)} → {format_tokens(payment.stake)}"
 
 
-def _describe(payment: Payment) -> str:
+def _describe(payment: Payment, plan: Plan) -> str:
     """What is out of the ordinary about an account."""
-    notes = []
+    notes = [f"Byzantine: {plan.attack}"] if is_byzantine(payment, plan) else []
     if payment.slashed:
         notes.append(f"slashed {format_tokens(payment.slashed)}")
     if payment.is_excluded:

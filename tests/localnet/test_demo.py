@@ -46,6 +46,24 @@ def test_a_poisoned_model_is_convicted_and_training_recovers(tmp_path: Path) -> 
     assert not find_processes(str(tmp_path))
 
 
+def test_byzantine_clients_collude_and_are_told_of(tmp_path: Path) -> None:
+    """As real processes; nobody is convicted for an update. What it does to the model is looked at without a net."""
+    options = ["--json", "--honest", "--rounds", "2", "--clients", "5", "--rule", "median()"]
+    demo = start_demo(tmp_path, *options, "--attack", "sign_flip(factor=5)", "--byzantine-clients", "2")
+    out, err = demo.communicate(timeout=BOUND_SECONDS)
+    assert demo.returncode == 0, err
+    outcome = json.loads(out.splitlines()[-1])
+    assert outcome["rounds_settled"] == 2
+    assert outcome["attack"] == "sign_flip(factor=5)"
+    assert len(outcome["byzantine_clients"]) == 2
+    assert outcome["frauds_proven"] == 0
+    assert outcome["excluded"] == []
+    logs = {path.stem: path.read_text() for path in (tmp_path / "net" / "logs").glob("client*.log")}
+    assert sorted(name for name, log in logs.items() if "Byzantine" in log) == outcome["byzantine_clients"]
+    report = (tmp_path / "report.html").read_text()
+    assert report.count("Byzantine: sign_flip(factor=5)") == 2
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_process_outlives_an_interrupted_demo(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C, a kill, even SIGKILL while clients train: all processes end, and a person reads one line."""
@@ -89,6 +107,8 @@ def test_who_dies_before_the_task_runs_ends_the_demo_with_one_line(tmp_path: Pat
         (["--rounds", "0"], "--rounds is 0"),
         (["--clients", "2"], "needs at least 3 clients"),
         (["--rule", "mode()"], "--rule mode()"),
+        (["--attack", "backdoor()"], "--attack backdoor()"),
+        (["--byzantine-clients", "2"], "say what they do, with --attack"),
     ],
 )
 def test_a_mistake_is_one_line(tmp_path: Path, options: list[str], message: str) -> None:

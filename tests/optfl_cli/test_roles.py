@@ -25,6 +25,7 @@ from optfl_cli.main import main
 from optfl_cli.ports import find_free_ports
 from optfl_cli.roles import (
     AggregatorConfig,
+    ClientConfig,
     RoleConnections,
     ValidatorConfig,
     call_function,
@@ -274,3 +275,35 @@ def test_a_port_that_a_role_cannot_listen_on_is_said(folder: Path) -> None:
         listen = f"tcp/127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(EndpointTaken, match=f"{listen} is taken"):
             run_connected(folder, f'listen = "{listen}"', lambda world: None)
+
+
+BYZANTINE = """
+trainer_options = { client = 1 }
+attack = "mimic(member=1)"
+[[colluders]]
+client = 0
+[[colluders]]
+client = 1
+"""
+
+
+def test_a_byzantine_client_names_its_attack_and_who_colludes(folder: Path) -> None:
+    config = load_config(write_config(folder, BYZANTINE), ClientConfig)
+    assert (config.attack, config.colluders) == ("mimic(member=1)", [{"client": 0}, {"client": 1}])
+    assert load_config(write_config(folder, 'attack = "alie()"'), ClientConfig).colluders == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('attack = "backdoor()"', "attack: no attack 'backdoor()'"),
+        (BYZANTINE.replace("member=1", "member=2"), "needs 3 colluders"),
+        ('attack = "mimic(member=1)"', "needs 2 colluders"),
+        (BYZANTINE.replace("client = 1 }", "client = 2 }"), "this client's trainer_options too"),
+        (BYZANTINE.replace('attack = "mimic(member=1)"', ""), "colluders are all who play one attack"),
+    ],
+)
+def test_a_mistaken_attack_is_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], text: str, message: str
+) -> None:
+    assert message in fail(capsys, "client", "--config", str(write_config(folder, text)))

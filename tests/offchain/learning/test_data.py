@@ -64,3 +64,11 @@ def test_select_keeps_inputs_and_labels_together() -> None:
     assert len(examples) == 2
     assert examples.inputs.tolist() == [[3.0], [1.0]]
     assert examples.labels.tolist() == [3, 1]
+
+
+def test_flipped_labels_are_counted_from_the_other_end() -> None:
+    examples = Examples(np.arange(4.0), np.array([0, 3, 9, 5]))
+    flipped = examples.flip_labels(10)
+    assert flipped.labels.tolist() == [9, 6, 0, 4]
+    assert flipped.inputs is examples.inputs
+    assert flipped.flip_labels(10).labels.tolist() == examples.labels.tolist()

@@ -74,3 +74,12 @@ def test_a_federation_learns_in_a_few_rounds(rule: str) -> None:
         )
         model = aggregate(parse_rule(rule), model, updates, RoundFacts(tuple(weights)), chunk_values=2048).model
     assert trainers[0].evaluate(model) > max(0.9, alone)
+
+
+def test_a_client_with_flipped_labels_unlearns() -> None:
+    model = digits.compute_initial_model(seed=7)
+    honest, flipped = (digits.make_trainer(0, 1, seed=7, flip_labels=flip) for flip in (False, True))
+    learned = model + honest.train(model, seed=0)[0]
+    assert honest.evaluate(learned) == flipped.evaluate(learned) > 0.7  # the test set is right for both
+    assert honest.evaluate(model + flipped.train(model, seed=0)[0]) < 0.1
+    assert honest.examples == flipped.examples

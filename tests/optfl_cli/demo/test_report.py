@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html.parser
 import json
 from dataclasses import replace
@@ -155,6 +156,15 @@ def test_the_command_names_the_bits_of_small_updates(run: DemoRun) -> None:
 
 def test_honest_command() -> None:
     assert build(finish_run(rounds=1, fraud=None)).texts["code"][1].endswith("--honest")
+
+
+def test_byzantine_clients() -> None:
+    run = finish_run(fraud=None)
+    run.plan = dataclasses.replace(run.plan, attack="mimic(member=1)", byzantine_clients=(0, 4))
+    page = build_report(run.history, run.compute_outcome(), run.plan)
+    assert "client0 and client4 were Byzantine in each round" in page
+    assert page.count("Byzantine: mimic(member=1)") == 2
+    assert "--honest --attack &#x27;mimic(member=1)&#x27; --byzantine-clients 2" in page
 
 
 def test_names_get_through_as_text_only(run: DemoRun) -> None:

@@ -13,7 +13,7 @@ from optfl_cli.commands.task import read_parameters
 from optfl_cli.config import load_config
 from optfl_cli.demo.plan import draw_plan
 from optfl_cli.demo.setup import BALANCE, FRACTION_BITS, STAKES, UPDATE_SHIFT, write_setup
-from optfl_cli.roles import AggregatorConfig, TaskConfig
+from optfl_cli.roles import AggregatorConfig, ClientConfig, TaskConfig
 
 
 def read_task(folder: Path) -> transaction_pb2.TaskParameters:
@@ -33,6 +33,17 @@ def test_aggregators_stake_what_the_task_requires(tmp_path: Path, rounds: int, c
     assert STAKES["aggregator"] <= stake <= BALANCE
     assert stake * (100 - DEFAULT_PARAMS["late_slash_percent"]) // 100 >= required
     assert tasks.compute_escrow(parameters) <= BALANCE
+
+
+def test_byzantine_clients_know_of_each_other_and_nobody_else_of_them(tmp_path: Path) -> None:
+    plan = draw_plan(1, 2, 6, "median()", None, attack="alie()", byzantine_clients=2)
+    setup = write_setup(tmp_path, plan)
+    configs = [load_config(setup.configs[f"client{i}"], ClientConfig) for i in range(6)]
+    colluders = [configs[i].trainer_options for i in plan.byzantine_clients]
+    for i, config in enumerate(configs):
+        is_byzantine = i in plan.byzantine_clients
+        assert (config.attack, config.colluders) == (("alie()", colluders) if is_byzantine else (None, []))
+        assert config.trainer_options["client"] == i
 
 
 @pytest.mark.parametrize("bits", [16, 8])

@@ -15,6 +15,7 @@ from optfl_cli.demo.story import (
     get_final_accuracy,
     get_milestones,
     get_undone,
+    is_byzantine,
     is_lie_invisible,
     list_checks,
     tell_story,
@@ -69,6 +70,35 @@ def test_story_while_the_redo_is_still_missing() -> None:
     run.prove()
     ended = tell_story(run.history, run.compute_outcome(), run.plan)
     assert ended[-1] == "2 later rounds became void with it; round 1 was not settled again."
+
+
+ATTACKED = {"attack": "sign_flip(factor=5)", "byzantine_clients": (1, 2, 3)}
+
+
+def test_story_tells_who_of_the_clients_was_byzantine(run: DemoRun) -> None:
+    plan = dataclasses.replace(run.plan, **ATTACKED)
+    _, played, borne, weakness, lie, *_ = tell_story(run.history, run.compute_outcome(), plan)
+    assert played == (
+        "client1, client2 and client3 were Byzantine in each round: sign_flip(factor=5) in place of what was learned."
+    )
+    assert borne == ("Nobody is convicted for an update, any vector is a valid one: it is for median() to bear them.")
+    assert weakness == "median() of 5 is made to bear 2 Byzantine clients at most; here are 3."
+    assert lie.startswith("aggregator1 lied")
+
+
+def test_story_of_honest_aggregators_and_a_byzantine_client() -> None:
+    run = finish_run(rounds=1, fraud=None)
+    plan = dataclasses.replace(run.plan, attack="mimic()", byzantine_clients=(4,))
+    story = tell_story(run.history, run.compute_outcome(), plan)
+    assert story[1] == "client4 was Byzantine in each round: mimic() in place of what was learned."
+    assert story[3:] == ["All aggregators were honest: nobody was convicted, and nothing was rolled back."]
+
+
+def test_byzantine_clients_are_known_by_their_names(run: DemoRun) -> None:
+    plan = dataclasses.replace(run.plan, **ATTACKED)
+    payments = compute_payments(run.history)
+    assert [p.name for p in payments if is_byzantine(p, plan)] == ["client1", "client2", "client3"]
+    assert not any(is_byzantine(p, run.plan) for p in payments)
 
 
 def test_milestones(run: DemoRun) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from typing import Any
 
@@ -42,6 +43,15 @@ def test_accounts_that_stand_out_have_lines_of_their_own(run: DemoRun) -> None:
     assert "50 000 000 → 0  slashed 50 000 000, excluded" in next(line for line in table if "aggregator1" in line)
     assert "proved the fraud: +5 000 000" in next(line for line in table if "validator2" in line)
     assert "+420 000 each" in next(line for line in table if "clients" in line)
+
+
+def test_byzantine_clients_have_lines_of_their_own(run: DemoRun) -> None:
+    plan = dataclasses.replace(run.plan, attack="sign_flip(factor=5)", byzantine_clients=(1, 3))
+    lines = render(dataclasses.replace(run, plan=plan))
+    for name in ("client1", "client3"):
+        (line,) = (line for line in lines if line.lstrip().startswith(f"{name}  "))
+        assert "Byzantine: sign_flip(factor=5)" in line
+    assert any("3 other clients" in line for line in lines)
 
 
 def test_accuracy_line(run: DemoRun) -> None:
