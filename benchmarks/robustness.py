@@ -1,6 +1,7 @@
 """Accuracy under attack: each rule × each attack × 0, 10, 20 and 30 % Byzantine clients, on real data.
 
-    python -m benchmarks.robustness            all of it, some ten minutes on two cores; goes on where it was ended
+    python -m benchmarks.robustness            all of it, some minutes on two idle cores; goes on where it was ended
+    python -m benchmarks.robustness --seeds 3  with two more federations for each cell
     python -m benchmarks.robustness --quick    FedAvg and the median under two attacks, in seconds
 
 Twenty clients train a small network on scikit-learn's digits, each on its part of a non-IID partition, with the
@@ -279,13 +280,23 @@ def show(table: Table, clients: int) -> None:
     counts = sorted({count for _, _, count in table if count})
     shares = {count: f"{100 * count // clients} %" for count in counts}
     rows = [
-        [rule, percent(table.get((rule, NOBODY, 0))), *(worst(table, rule, attacks, count) for count in counts)]
+        [escape(rule), percent(table.get((rule, NOBODY, 0))), *(worst(table, rule, attacks, count) for count in counts)]
         for rule in rules
     ]
     print_table("Accuracy under the worst attack, in percent", ["rule", "0 %", *shares.values()], rows)
     for count in counts:
-        rows = [[rule, *(percent(table.get((rule, attack, count))) for attack in attacks)] for rule in rules]
+        rows = [[escape(rule), *(percent(table.get((rule, attack, count))) for attack in attacks)] for rule in rules]
         print_table(f"Accuracy with {shares[count]} Byzantine clients, in percent", ["rule", *attacks], rows)
+
+
+def name(rule: str) -> str:
+    """A template for people: they know what f is."""
+    return rule.replace("f={f}", "f")
+
+
+def escape(rule: str) -> str:
+    """Its name as Markdown has it in a table."""
+    return name(rule).replace("|", "\\|")
 
 
 def percent(accuracy: float | None) -> str:
@@ -298,6 +309,9 @@ def worst(table: Table, rule: str, attacks: Sequence[str], count: int) -> str:
         return "–"
     accuracy, attack = min(found)
     return f"{percent(accuracy)} {attack}"
+
+
+_FONT = "DejaVu Sans"  # one name: with all alternatives in each of its cells the file is twice as long
 
 
 def plot(table: Table, clients: int) -> Path:
@@ -313,6 +327,7 @@ def plot(table: Table, clients: int) -> Path:
 
     def draw(axes: Any) -> None:
         values = np.full((len(rules), len(columns)), np.nan)
+        style = {"ha": "center", "va": "center", "fontsize": 7, "family": _FONT}
         for y, rule in enumerate(rules):
             for x, column in enumerate(columns):
                 if column is None:
@@ -321,15 +336,15 @@ def plot(table: Table, clients: int) -> Path:
                 if accuracy is not None:
                     values[y, x] = accuracy
                 colour = "white" if accuracy is not None and accuracy < 0.6 else "black"
-                axes.text(x + 0.5, y + 0.5, percent(accuracy), ha="center", va="center", fontsize=7, color=colour)
+                axes.text(x + 0.5, y + 0.5, percent(accuracy), color=colour, **style)
         axes.pcolormesh(np.ma.masked_invalid(values), vmin=0, vmax=1, cmap="viridis", edgecolors="white", lw=0.5)
         axes.invert_yaxis()
         axes.grid(visible=False)
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
-        axes.set_yticks(np.arange(len(rules)) + 0.5, [rule.replace("{f}", "f") for rule in rules], fontsize=8)
+        axes.set_yticks(np.arange(len(rules)) + 0.5, [name(rule) for rule in rules], fontsize=8)
         named = [(x, column[0]) for x, column in enumerate(columns) if column is not None]
-        axes.set_xticks([x + 0.5 for x, _ in named], [name for _, name in named], rotation=90, fontsize=8)
+        axes.set_xticks([x + 0.5 for x, _ in named], [attack for _, attack in named], rotation=90, fontsize=8)
         for block, count in enumerate(counts):
             middle = 2 + block * (len(attacks) + 1) + len(attacks) / 2
             axes.text(middle, -0.2, f"{100 * count // clients} % Byzantine", ha="center", va="bottom", fontsize=9)
@@ -341,7 +356,7 @@ def plot(table: Table, clients: int) -> Path:
 @click.option("--cells", type=click.Path(dir_okay=False, path_type=Path), default=Path("robustness.jsonl"),
               show_default=True, help="Finished cells, a line each; those in it are not run again.")  # fmt: skip
 @click.option("--jobs", type=click.IntRange(1, 256), default=os.cpu_count() or 1, show_default=True, help="Processes.")
-@click.option("--seeds", type=click.IntRange(1, 100), default=2, show_default=True, help="Federations for each cell.")
+@click.option("--seeds", type=click.IntRange(1, 100), default=1, show_default=True, help="Federations for each cell.")
 @click.option("--alpha", type=click.FloatRange(0.01, 1000), default=0.5, show_default=True,
               help="Of the partition: smaller is more skewed, 1000 is IID.")  # fmt: skip
 @click.option("--quick", is_flag=True, help="Two rules, two attacks, few rounds; no figure.")
