@@ -14,21 +14,22 @@ from optfl.wire import state_pb2
 KIND = "task_changed"
 ALL = "all"
 
-# What `/task` shows of these stores is all of it, under keys that begin with the task's id. Not `commitments` and
-# `audits`: they come one after the other, and most roles wait for what follows from the last.
-_STORES_OF_TASKS = ("tasks", "attempts", "digests", "disputes", "challenges", "demands", "announcements", "watches")
+# What `/task` shows of these stores is all of it, under keys that begin with the task's id. Not `commitments`, `audits`
+# and `watches`, which come one after the other, while most roles wait for what follows from the last; and not
+# `announcements`, which concern those alone who look at every block.
+_STORES_OF_TASKS = ("tasks", "attempts", "digests", "disputes", "challenges", "demands")
 _TASK_KEY_BYTES = len(task_key(0))
 
 
 def find_changed_tasks(state: State) -> list[Event]:
-    """An event for each task whose view this block changed by more than commitments and answered audits.
+    """An event for each task whose view this block changed by more than what comes one after the other.
 
     One for all tasks where it may be any: a view shows keys of stakes, and which validators have power.
     """
     if any(_shown_of_all(state)):
         return [Event(KIND, (("task", ALL),))]
     task_keys = {key[:_TASK_KEY_BYTES] for name in _STORES_OF_TASKS for key in _find_written(state, name)}
-    task_keys |= {key[:_TASK_KEY_BYTES] for key in _find_written(state, "rounds") if not _has_commitments(state, key)}
+    task_keys |= {key[:_TASK_KEY_BYTES] for key in _find_written(state, "rounds") if not _was_counted_up(state, key)}
     return [Event(KIND, (("task", str(int.from_bytes(key, "big"))),)) for key in sorted(task_keys)]
 
 
@@ -39,13 +40,13 @@ def _find_written(state: State, name: str) -> Iterator[bytes]:
             yield key
 
 
-def _has_commitments(state: State, key: bytes) -> bool:
-    """Whether a round that was written has more commitments than before, and is the same otherwise."""
+def _was_counted_up(state: State, key: bytes) -> bool:
+    """Whether a round that was written has more commitments or watches than before, and is the same otherwise."""
     before, after = state.get_base_bytes("rounds", key), state.rounds.get(key)
     if before is None or after is None:
         return False
     earlier = state_pb2.Round.FromString(before)
-    earlier.committed = after.committed
+    earlier.committed, earlier.watches = after.committed, after.watches
     return earlier == after
 
 

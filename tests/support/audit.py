@@ -86,7 +86,7 @@ def check_between(before: Stores, after: Stores) -> None:
 
 
 def check_told(before: Stores, after: Stores, events: Sequence[Event]) -> None:
-    """A block's events name each task of which roles would see more than new commitments and audits, and no other."""
+    """A block's events name each task of which roles would see more than what comes one by one, and no other."""
     told = {dict(event.attributes)["task"] for event in events if event.kind == "task_changed"}
     for key in after.get("tasks", {}):
         name = str(int.from_bytes(key, "big"))
@@ -103,9 +103,11 @@ def _look(stores: Stores, key: bytes) -> state_pb2.TaskView | None:
         return None
     view = state_pb2.TaskView.FromString(value)
     view.ClearField("commitments")
-    view.ClearField("audits")
+    for field in ("audits", "watches", "announcements"):
+        view.ClearField(field)
     for current in view.rounds:
         current.ClearField("committed")
+        current.ClearField("watches")
     return view
 
 

@@ -93,19 +93,30 @@ class DemoRun:
 
     def prove(self, prover: int = 2) -> None:
         """A block in which a validator proves the fraud of the attempt that is planned to be one."""
-        attempt = next(a for a in self.history.attempts.values() if a.round == self.plan.fraud_round)
-        self.ledger.accept(VALIDATORS[prover], self.task.prove(attempt.attempt_id))
+        self.ledger.accept(VALIDATORS[prover], self._make_proof())
         self.observe()
+
+    def announce(self, prover: int = 2) -> None:
+        """The next block begins with the announcement of that proof."""
+        validator = VALIDATORS[prover]
+        self.ledger.waiting.append(self.ledger.sign(validator, self.task.announce(validator, self._make_proof())))
+
+    def _make_proof(self) -> transaction_pb2.SubmitFraudProof:
+        attempt = next(a for a in self.history.attempts.values() if a.round == self.plan.fraud_round)
+        return self.task.prove(attempt.attempt_id)
 
     def run(self) -> None:
         """To the end of the task; the fraud is proven PROVEN_AFTER_BLOCKS after it was submitted."""
         while not self.task.task.ended_height:
             lie = next((a for a in self.history.attempts.values() if a.round == self.plan.fraud_round), None)
             is_due = lie is not None and lie.status == "open" and not self.history.convictions
-            if is_due and lie is not None and self.ledger.height + 1 >= lie.submit_height + PROVEN_AFTER_BLOCKS:
+            proof_height = lie.submit_height + PROVEN_AFTER_BLOCKS if is_due and lie is not None else None
+            if proof_height is not None and self.ledger.height + 1 >= proof_height:
                 self.prove()
-            else:
-                self.step()
+                continue
+            if self.ledger.height + 2 == proof_height:
+                self.announce()
+            self.step()
 
     def get_answers(self) -> list[NodeAnswer]:
         """What the four nodes would answer, each with messages of its own."""

@@ -112,6 +112,7 @@ class LedgerHarness:
     proposer: int = 0
     pending: dict[bytes, int] = field(default_factory=dict)
     validators: dict[bytes, int] = field(default_factory=dict)  # CometBFT's: power by consensus key
+    waiting: list[bytes] = field(default_factory=list)  # transactions that the next block begins with
 
     def __post_init__(self) -> None:
         genesis = json.dumps(genesis_document(self.stakes, self.beacons, **self.params)).encode()
@@ -178,6 +179,8 @@ class LedgerHarness:
         withhold: bool = False,
     ) -> BlockResults:
         """Apply the next block and check all that must hold after it."""
+        transactions = (*self.waiting, *transactions)
+        self.waiting.clear()
         block = self.next_block(*transactions, misbehavior=misbehavior, proposer=proposer, withhold=withhold)
         self.proposer = (self.proposer + 1) % len(VALIDATORS) if proposer is None else max(proposer, 0)
         self.height += 1

@@ -208,3 +208,12 @@ def test_who_has_shown_nothing_says_nothing_of_replicas() -> None:
     await_draw(task, 1)
     results = settle(task, VALIDATORS[2])
     assert len(paid(results, "replica")) == 4
+
+
+@pytest.mark.parametrize("overrides", [{"update_bits": 8}, {"rule": "krum(f=1)"}], ids=str)
+def test_small_updates_and_rules_with_totals_are_watched_alike(overrides: dict[str, Any]) -> None:
+    """The inputs as they are stored, and the model; a trace follows from these."""
+    task = open_task(**overrides)
+    attest_all(task, 1)
+    show_all(task, 1)
+    assert task.task.settled_round == 1
