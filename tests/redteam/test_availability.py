@@ -175,7 +175,7 @@ def test_I2_two_of_four_validators_say_that_they_have_what_nobody_has(
 ) -> None:
     """More than a third of the power, and not one chunk of a model that was stored nowhere: it is not held."""
     if not guarded:  # a word is enough
-        monkeypatch.setattr(answer_demand, "_check_opening", lambda task, demand, operator, opening: None)
+        monkeypatch.setattr(answer_demand, "_check_opening", lambda *arguments: None)
     task = TaskHarness.start(training_blocks=100)
     task.commit_all(1)
     lie = task.aggregate(1, task.poisoned_model(1))
