@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import groupby
 
 from abci_app.state import State
-from abci_app.state.demands import burn_bond, is_undecided, return_bond
+from abci_app.state.demands import forfeit_bond, is_undecided, return_bond
 from abci_app.state.keyspace import attempt_key, round_key, task_key
 from abci_app.state.rounds import (
     get_base_attempt,
@@ -69,7 +69,7 @@ def _decide(
         if demand.status == HELD and demand.blob == MODEL_BLOB:
             _restart_builder(state, block, demand)
     if 3 * held > 2 * total:
-        burn_bond(state, demand)  # it was there for everybody
+        forfeit_bond(state, demand, powers)
     elif is_over:
         return_bond(state, demand)
     return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from abci_app.state import tokens
 from abci_app.state.keyspace import demand_prefix
 from abci_app.state.state import State
@@ -19,9 +21,19 @@ def return_bond(state: State, demand: state_pb2.Demand) -> None:
     demand.bond.amount = 0
 
 
-def burn_bond(state: State, demand: state_pb2.Demand) -> None:
-    """The caller puts the demand."""
-    tokens.burn(state, demand.bond.amount)
+def forfeit_bond(state: State, demand: state_pb2.Demand, powers: Mapping[bytes, int]) -> None:
+    """It was there for everybody: half goes to those who looked for it, by power, the rest is burned.
+
+    Not all of it: whoever demands with one hand and answers with the other must lose by that. The caller puts the
+    demand.
+    """
+    amount, held = demand.bond.amount, sum(powers.get(holder.operator, 0) for holder in demand.holders)
+    paid = 0
+    for holder in demand.holders:
+        part = amount // 2 * powers.get(holder.operator, 0) // max(held, 1)
+        tokens.credit(state, holder.operator, part)
+        paid += part
+    tokens.burn(state, amount - paid)
     demand.bond.amount = 0
 
 

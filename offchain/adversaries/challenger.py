@@ -11,6 +11,7 @@ from offchain.roles.computing import is_float
 from offchain.roles.fetching import fetch_round
 from offchain.roles.validator import Validator, ValidatorOptions
 from offchain.roles.views import Aggregate, submit
+from optfl.announcements import compute_announcement
 from optfl.fraud import build_output_proof
 from optfl.keys import address_of
 from optfl.wire import state_pb2, transaction_pb2
@@ -96,7 +97,7 @@ class SerialDemander(ByzantineChallenger):
 
 
 class CopyingChallenger(ByzantineChallenger):
-    """Takes others' proofs out of the mempool, and sends them as its own (F7)."""
+    """Takes others' proofs out of the mempool, announces them and sends them as its own (F7)."""
 
     async def watch(self, view: state_pb2.TaskView, attempt: state_pb2.Attempt) -> None:
         """Look for proofs against this attempt until the next block."""
@@ -124,8 +125,16 @@ class CopyingChallenger(ByzantineChallenger):
                 continue
             self._verified.add(proof.attempt_id)
             copy = transaction_pb2.Body(submit_fraud_proof=proof)
+            commitment = compute_announcement(self._ledger.chain_id, self._ledger.address, proof)
+            announcement = transaction_pb2.AnnounceProof(
+                task_id=proof.task_id, attempt_id=proof.attempt_id, commitment=commitment
+            )
+            what = f"attempt {attempt.attempt_id}: proof copied"
             try:
-                await submit(self._ledger, copy, f"attempt {attempt.attempt_id}: proof copied")
+                await asyncio.gather(
+                    submit(self._ledger, transaction_pb2.Body(announce_proof=announcement), what),
+                    submit(self._ledger, copy, what),
+                )
             except LedgerUnavailable:
                 self._verified.discard(proof.attempt_id)
 

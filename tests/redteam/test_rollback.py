@@ -271,6 +271,8 @@ def _forget_void(original: Any) -> Any:
         for key, attempt in state.attempts.items(task_key(task_id)):
             if attempt.status == state_pb2.ATTEMPT_STATUS_VOID:
                 state.attempts.delete(key)
+                for announced in [k for k, _ in state.announcements.items(key)]:
+                    state.announcements.delete(announced)
         return found
 
     return revert

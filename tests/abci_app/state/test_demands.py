@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from abci_app.state import State, tokens
-from abci_app.state.demands import burn_bond, is_undecided, release_demands, return_bond
+from abci_app.state.demands import forfeit_bond, is_undecided, release_demands, return_bond
 from abci_app.state.keyspace import demand_key
 from optfl.wire import state_pb2
-from support.ledger import BALANCE, STRANGER, LedgerHarness
+from support.ledger import BALANCE, STRANGER, VALIDATORS, LedgerHarness
 
 
 def make(round_number: int = 1, blob: int = 0, amount: int = 500) -> tuple[bytes, state_pb2.Demand]:
@@ -36,14 +36,18 @@ def test_a_demand_is_undecided_while_it_is_open_or_its_bond_is_held(status: int,
     assert is_undecided(demand) == undecided
 
 
-def test_a_bond_goes_back_or_is_burned_once(state: State) -> None:
-    for settle in (return_bond, burn_bond):
+def test_a_bond_goes_back_or_is_forfeited_once(state: State) -> None:
+    """500: of the half that holders get, powers of 1 and 2 get 83 and 166; one without power gets nothing."""
+    powers = {v.address: power for v, power in zip(VALIDATORS, (1, 2, 0), strict=False)}
+    for settle in (return_bond, lambda state, demand: forfeit_bond(state, demand, powers)):
         _, demand = make()
+        demand.holders.extend(state_pb2.Holder(operator=v.address) for v in VALIDATORS[:3])
         settle(state, demand)
         settle(state, demand)
         assert demand.bond.amount == 0
     assert tokens.get_balance(state, STRANGER.address) == BALANCE + 500
-    assert state.supply.burned == 500
+    assert [tokens.get_balance(state, v.address) - BALANCE for v in VALIDATORS[:3]] == [83, 166, 0]
+    assert state.supply.burned == 500 - 83 - 166
 
 
 def test_a_rounds_demands_are_forgotten_and_their_bonds_go_back(state: State) -> None:
