@@ -15,12 +15,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+
+from offchain.learning.arrays import read_vectors, write_vector
 
 Matrix = npt.NDArray[np.float64]
 Vector = npt.NDArray[np.float64]
@@ -47,8 +49,10 @@ class Attack:
 
     def __call__(self, honest_vectors: Any) -> Any:
         """The vector to send; AttackError unless there is at least one vector, and all are of one length."""
-        matrix, restore = _read(honest_vectors)
-        return restore(self.compute(matrix))
+        matrix = read_vectors(honest_vectors, AttackError)
+        if matrix.ndim != 2:
+            raise AttackError(f"honest vectors of shape {matrix.shape}; use (n, D)")
+        return write_vector(self.compute(matrix), honest_vectors)
 
     def compute(self, honest: Matrix) -> Vector:
         """The vector to send, float64[D], of float64[n, D]."""
@@ -318,32 +322,3 @@ def _deviation(vectors: Matrix) -> Vector:
         return np.zeros(vectors.shape[1])
     deviation: Vector = vectors.std(axis=0, ddof=1)
     return deviation
-
-
-def _read(vectors: Any) -> tuple[Matrix, Callable[[Vector], Any]]:
-    """`vectors` as float64[n, D], and how a vector is made what they are."""
-    if isinstance(vectors, Sequence):
-        if not vectors:
-            raise AttackError("no honest vectors; give at least one")
-        rows = [_read_array(vector) for vector in vectors]
-        if any(row.ndim != 1 or row.shape != rows[0].shape for row in rows):
-            raise AttackError("the honest vectors differ in length, or are no vectors")
-        return np.stack(rows), _restorer(vectors[0])
-    matrix = _read_array(vectors)
-    if matrix.ndim != 2 or not len(matrix):
-        raise AttackError(f"the honest vectors are of shape {matrix.shape}; give one row for each, at least one")
-    return matrix, _restorer(vectors)
-
-
-def _read_array(array: Any) -> npt.NDArray[np.float64]:
-    if hasattr(array, "detach"):  # a tensor, of any device and of types that numpy lacks
-        array = array.detach().cpu().double().numpy()
-    return np.asarray(array, dtype=np.float64)
-
-
-def _restorer(like: Any) -> Callable[[Vector], Any]:
-    if hasattr(like, "detach"):
-        real = like if like.is_floating_point() else like.double()
-        return real.new_tensor  # type: ignore[no-any-return]  # a method of a tensor, whose type is not known here
-    kind = np.asarray(like).dtype
-    return lambda vector: vector.astype(kind if np.issubdtype(kind, np.floating) else np.float64)

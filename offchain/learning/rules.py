@@ -24,12 +24,10 @@ import numpy as np
 import numpy.typing as npt
 
 from offchain.kernels.aggregate import aggregate
+from offchain.learning.arrays import Vectors, read_vectors, write_vector
 from offchain.learning.quantisation import QuantisationError
 from optfl import rules as exact
 from optfl.rules.base import MAX_NORM
-
-Vectors = Any
-"""n vectors of one shape: an array or a tensor of (n, …), or a sequence of arrays or of tensors."""
 
 _INT16 = np.iinfo(np.int16)
 
@@ -59,7 +57,7 @@ class FloatRule:
         suits the largest value, values are clipped to ±2^15 units. `beacon`: what `Bucketing` draws by. Raises
         QuantisationError on NaN or infinity.
         """
-        reals = _read(vectors)
+        reals = read_vectors(vectors, exact.RuleError)
         matrix = reals.reshape(len(reals), -1)
         if not np.isfinite(matrix).all():
             raise QuantisationError("a value is not finite; leave such vectors out")
@@ -69,7 +67,7 @@ class FloatRule:
         facts = exact.RoundFacts((1,) * len(units) if weights is None else tuple(map(int, weights)), beacon)
         base = np.zeros(units.shape[1], dtype=np.int32)
         model = aggregate(self.build(fraction_bits), base, list(units), facts).model
-        return _write(np.ldexp(model.astype(np.float64), -fraction_bits).reshape(reals.shape[1:]), vectors)
+        return write_vector(np.ldexp(model.astype(np.float64), -fraction_bits).reshape(reals.shape[1:]), vectors)
 
     def _choose_fraction_bits(self, matrix: npt.NDArray[np.float64]) -> int:
         return choose_fraction_bits(matrix)
@@ -264,32 +262,3 @@ def _to_units(norm: float | None, fraction_bits: int) -> int:
         raise exact.RuleError(f"norm={norm}; use one above 0, or None for the median")
     # No update reaches MAX_NORM: what is above clips nothing either.
     return int(np.clip(np.rint(np.ldexp(norm, fraction_bits)), 1, MAX_NORM))
-
-
-def _read(vectors: Vectors) -> npt.NDArray[np.float64]:
-    """float64 of (n, …), on the host."""
-    if hasattr(vectors, "detach"):
-        reals = _detach(vectors)
-    else:
-        shapes = {np.shape(vector) for vector in vectors}
-        if len(shapes) != 1:
-            raise exact.RuleError(f"vectors of shapes {sorted(shapes)}; use at least one, and all of one shape")
-        reals = np.stack([np.asarray(_detach(vector), dtype=np.float64) for vector in vectors])
-    if reals.ndim < 2 or reals.size == 0:
-        raise exact.RuleError(f"vectors of shape {reals.shape}; use (n, values of each)")
-    return reals
-
-
-def _detach(vector: Any) -> npt.NDArray[np.float64]:
-    if hasattr(vector, "detach"):
-        vector = vector.detach().cpu().double().numpy()
-    return np.asarray(vector, dtype=np.float64)
-
-
-def _write(reals: npt.NDArray[np.float64], vectors: Vectors) -> Any:
-    """As what the first of `vectors` is."""
-    first = vectors[0]
-    if hasattr(first, "detach"):
-        return first.new_tensor(reals) if first.is_floating_point() else first.double().new_tensor(reals)
-    dtype = np.asarray(first).dtype
-    return reals.astype(dtype) if np.issubdtype(dtype, np.floating) else reals
