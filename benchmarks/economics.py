@@ -27,6 +27,8 @@ ALL_VALIDATORS = tuple(f"validator{i}" for i in range(VALIDATORS))
 ALL_REPLICAS = tuple(f"replica{i}" for i in range(REPLICAS))
 SIGNS_ANYTHING = "selective-replica@1000"  # honest in each of our rounds, but that it signs for its accomplices
 
+KRUM = "krum(f=1)"
+
 LIAR = {"aggregator1": "coordinate@2"}
 LIARS = {f"aggregator{i}": "coordinate@2" for i in (0, 1, 2)}
 SPAMMER = {"challenger1": "serial-challenges@2"}
@@ -45,6 +47,7 @@ class Deviation:
     asleep: tuple[str, ...] = ()  # others that do not, in both runs
     mode: str = "optimistic"
     is_float: bool = False
+    rule: str = "trimmed_mean(f=1)"
     saves: str = ""  # what it need not do, which no ledger sees
     beyond: str = ""  # which of the assumptions it breaks: nothing is claimed of it
 
@@ -74,7 +77,12 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation("aggregator: silent, gains time by demands", {"aggregator1": "demanding@2"}, saves="aggregating"),
     Deviation("aggregator: stores nothing, all replicas its own",
               {"aggregator1": "unstored-model@2", **OWNED_REPLICAS}),
-    Deviation("aggregator: claims a trace of its own", {"aggregator1": "garbage-trace@2"}),
+    Deviation("aggregator: claims a trace where the rule has none", {"aggregator1": "garbage-trace@2"}),
+    Deviation("aggregator: makes its totals up, Krum", {"aggregator1": "garbage-trace@2"}, rule=KRUM),
+    Deviation("aggregator: adds up one entry wrongly, Krum", {"aggregator1": "trace-entry@2"}, rule=KRUM),
+    Deviation("aggregator: decides otherwise than its totals do, Krum", {"aggregator1": "wrong-weights@2"}, rule=KRUM),
+    Deviation("aggregator: stores no trace, all replicas its own, Krum",
+              {"aggregator1": "unstored-trace@2", **OWNED_REPLICAS}, rule=KRUM),
     Deviation("aggregator: signs two models, mode quorum", {"aggregator1": "equivocating@2"}, mode="quorum"),
     Deviation("client: copies an older update", {"client1": "copied-update@2"}, saves="training"),
     Deviation("client: sends noise", {"client1": "noise-update@2"}, saves="training", beyond="no ledger sees it"),
@@ -169,7 +177,7 @@ def build_scenario(deviation: Deviation, seed: int, *, honest: bool) -> Scenario
         replicas=REPLICAS,
         validators=VALIDATORS,
         rounds=ROUNDS,
-        rule=FLOAT_RULE if deviation.is_float else "trimmed_mean(f=1)",
+        rule=FLOAT_RULE if deviation.is_float else deviation.rule,
         floats={"mean": compute_float_mean},
         parameters=TOLERANCES if deviation.is_float else {},
         mode=deviation.mode,

@@ -48,6 +48,7 @@ def test_the_page_names_every_benchmark_of_the_engine() -> None:
         "aggregation",
         "curves",
         "streaming",
+        "proofs",
         "hashing",
         "first_call",
     ]

@@ -10,7 +10,7 @@ import pytest
 
 from offchain.adapters.memory import MemoryBlobs, MemoryNetwork, deliver_at_once
 from offchain.interfaces import BlobUnavailable
-from offchain.storage import protocol
+from offchain.storage import protocol, replicated
 from offchain.storage.memory import MemoryStore
 from offchain.storage.protocol import MAX_SMALL_ANSWER_BYTES, Handle, Verb
 from offchain.storage.service import ReplicaService
@@ -206,7 +206,7 @@ def test_our_own_mistakes_do_not_travel(monkeypatch: pytest.MonkeyPatch) -> None
             await net.blobs.put(make_statement(CLIENTS[1], UPDATE, 3), SHAPE, UPDATE.data, QUORUM)
         with pytest.raises(ValueError, match="of a shape of"):
             await net.blobs.put(make_statement(CLIENTS[0], UPDATE, 3), SHAPE, UPDATE.data[:-1], QUORUM)
-        monkeypatch.setattr(protocol, "MAX_VECTOR_BYTES", len(UPDATE.data) - 1)
+        monkeypatch.setattr(replicated, "MAX_VECTOR_BYTES", len(UPDATE.data) - 1)
         with pytest.raises(ValueError, match="a replica takes vectors of up to"):
             await net.put()
         assert net.asked == []
