@@ -1,4 +1,4 @@
-"""SubmitFraudProof: anyone shows that one chunk of an attempt's model is not what the rule makes of its inputs.
+"""SubmitFraudProof: anyone shows one step of an attempt that was done wrong: in its totals, its decision or its model.
 
 The proof is judged at once; what a conviction does is done at this block's end, for all of the block's together (A2).
 It needs no announcement; its reward does.

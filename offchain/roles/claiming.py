@@ -22,7 +22,7 @@ from optfl.rules import RoundFacts
 from optfl.vectors import ChunkedVector
 from optfl.wire import receipt_pb2, state_pb2, transaction_pb2
 
-Question = tuple[int, int, int, int]  # round, parent attempt, turn, restarts
+Question = tuple[int, int, int, int]  # round, parent attempt, turn, restarts; of the one task that a maker works for
 
 
 @dataclass(frozen=True)

@@ -263,7 +263,7 @@ class Validator:
         return True
 
     async def verify(self, view: state_pb2.TaskView, attempt: state_pb2.Attempt) -> transaction_pb2.Body | None:
-        """Re-execute the whole aggregation; a proof about its first wrong chunk, or a challenge, or None.
+        """Re-execute the whole aggregation; a proof about the first step that is wrong, or a challenge, or None.
 
         Raises BlobUnavailable; CannotCompute where a float aggregator is missing.
         """

@@ -1,7 +1,7 @@
 """Inner products of a round's updates, and what rules read off them, in integers of any size.
 
 The totals of every rule that needs some: the Gram matrix of the K updates, a sum over coordinates, as the upper
-triangle row by row, int64[K(K+1)/2]. With 2^27 values at most an entry is below 2^57. What somebody *claims* to be
+triangle row by row, int64[K(K+1)/2]. With 2^27 values at most an entry is 2^57 at most. What somebody *claims* to be
 totals may be any 64-bit numbers, so nothing here overflows, divides by zero, or expects a distance to be positive.
 """
 
