@@ -1,7 +1,7 @@
 """Pre-aggregators before a rule: "nnm(f=2) | median()". Each makes combinations of the updates, the rule sees those.
 
-All are linear, so a whole pipeline is one matrix of integers over one denominator. Where that would grow too large, rows
-are rounded down (`fit_rows`); values are rounded once, in the output.
+All are linear, so a whole pipeline is one matrix of integers over one denominator. Where that would grow too large,
+rows are rounded down (`fit_rows`); values are rounded once, in the output.
 """
 
 from __future__ import annotations
