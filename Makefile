@@ -33,7 +33,8 @@ demo: $(READY) ## a federation on loopback: train, convict a fraud, roll back
 	$(BIN)/optfl demo
 
 test: lint $(LIGHT)/ready ## lint, types, layering, and all tests
-	PATH="$(CURDIR)/$(BIN):$$PATH" OPTFL_LIGHT_PYTHON="$(CURDIR)/$(LIGHT)/bin/python" $(BIN)/python -m pytest
+	PATH="$(CURDIR)/$(BIN):$$PATH" OPTFL_LIGHT_PYTHON="$(CURDIR)/$(LIGHT)/bin/python" \
+	  $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY) ## style, types, import contract
 	$(BIN)/ruff check .

@@ -43,7 +43,7 @@ def is_running(pid: int) -> bool:
     """Whether the process lives; one that nobody has waited for yet does not."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # it ended before, or just now
         return False
     return state != "Z"
 
