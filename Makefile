@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 LIGHT := $(VENV)/light
+TEST = PATH="$(CURDIR)/$(BIN):$$PATH" OPTFL_LIGHT_PYTHON="$(CURDIR)/$(LIGHT)/bin/python" $(BIN)/python -m pytest
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: help setup demo test lint format proto clean
@@ -33,8 +34,8 @@ demo: $(READY) ## a federation on loopback: train, convict a fraud, roll back
 	$(BIN)/optfl demo
 
 test: lint $(LIGHT)/ready ## lint, types, layering, and all tests
-	PATH="$(CURDIR)/$(BIN):$$PATH" OPTFL_LIGHT_PYTHON="$(CURDIR)/$(LIGHT)/bin/python" \
-	  $(BIN)/python -m pytest -n 2 --dist loadfile
+	$(TEST) -m "not localnet" -n 2 --dist loadfile
+	$(TEST) -m localnet
 
 lint: $(READY) ## style, types, import contract
 	$(BIN)/ruff check .

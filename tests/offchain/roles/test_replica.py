@@ -382,7 +382,10 @@ def test_requests_beyond_the_limit_are_dropped_and_asked_again(
             blobs_at(port, CLIENTS[0], view) as mine,
             blobs_at(port, CLIENTS[1], view) as yours,
         ):
-            await asyncio.gather(put(mine, CLIENTS[0], 0), put(yours, CLIENTS[1], 1))
+            try:
+                await asyncio.gather(put(mine, CLIENTS[0], 0), put(yours, CLIENTS[1], 1))
+            finally:
+                dropped.set()  # whatever failed: the desk's thread must not wait for ever
 
     try:
         asyncio.run(scenario())
