@@ -20,7 +20,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.quiet import no_warnings
 from offchain.interfaces import BlobUnavailable, TransactionResult
 from offchain.roles.computing import inline
 from offchain.roles.validator import Validator
@@ -31,6 +30,7 @@ from optfl.keys import SigningKey
 from optfl.rules import RoundFacts, parse_rule
 from optfl.vectors import ChunkedVector, Opening, Shape
 from optfl.wire import receipt_pb2, state_pb2, transaction_pb2
+from optfl_sim.quiet import no_warnings
 
 CHUNKS = 100
 UPDATES = 3

@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass, field
 import click
 
 from benchmarks.federations import print_table
-from benchmarks.quiet import no_warnings
 from optfl_sim.drawing import FLOAT_RULE, TOLERANCES, compute_float_mean
 from optfl_sim.federation import Scenario, run_and_report
+from optfl_sim.quiet import no_warnings
 
 ROUNDS, CLIENTS, CLIENTS_PER_ROUND, AGGREGATORS, REPLICAS, VALIDATORS = 8, 8, 6, 4, 4, 4
 ALL_AGGREGATORS = tuple(f"aggregator{i}" for i in range(AGGREGATORS))

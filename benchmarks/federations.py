@@ -23,10 +23,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.quiet import no_warnings
 from optfl_sim.checkers import CheckFailed
 from optfl_sim.drawing import FLOAT_RULE, TOLERANCES, compute_float_mean
 from optfl_sim.federation import Result, Scenario, run_and_report
+from optfl_sim.quiet import no_warnings
 
 EXACT, FLOAT = "exact", "float"
 

@@ -16,9 +16,14 @@ settings.register_profile("fixed", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None, max_examples=1000, print_blob=True)
 settings.load_profile(os.environ.get("OPTFL_HYPOTHESIS", "fixed"))
 
+OURS = {"abci_app", "benchmarks", "offchain", "optfl", "optfl_cli", "optfl_sim"}
+
 
 @pytest.fixture(autouse=True)
 def _logging_stays_on() -> Iterator[None]:
     """A test that switches logging off would take later ones' messages away."""
     yield
     assert logging.root.manager.disable == logging.NOTSET, "logging was switched off and not on again"
+    for name, logger in logging.root.manager.loggerDict.items():
+        if isinstance(logger, logging.Logger) and name.partition(".")[0] in OURS:
+            assert (logger.level, logger.disabled) == (logging.NOTSET, False), f"{name} was made quiet, and left so"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
@@ -18,6 +17,7 @@ from optfl_sim.adversaries import ADVERSARIES, CastError, find_broken_assumption
 from optfl_sim.checkers import Report
 from optfl_sim.drawing import TURN_BLOCKS, draw_scenario
 from optfl_sim.federation import MODES, Result, Scenario, run_and_report
+from optfl_sim.quiet import no_warnings
 
 Plain = dict[str, Any]
 
@@ -78,12 +78,12 @@ def command(
         return
     scenarios = _make_scenarios(adversaries, range(seed, seed + runs), rounds, mode, beyond=beyond)
     options = _build_options(adversaries, rounds, mode, beyond=beyond)
-    logging.getLogger("offchain").setLevel(logging.CRITICAL)  # thousands of lost messages are no news
     started = time.monotonic()
     done: list[Plain] = []
     failed: list[Run] = []
     for scenario in scenarios:
-        run = _run(scenario) if done else _run_twice(scenario)
+        with no_warnings():
+            run = _run(scenario) if done else _run_twice(scenario)
         plain = _describe(run)
         done.append(plain)
         click.echo(json.dumps(plain) if as_json else _format(run, plain))

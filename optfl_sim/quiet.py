@@ -1,4 +1,4 @@
-"""Experiments are about lies: that one is told, and found, is no news to whoever runs them."""
+"""Simulations are about lies and losses: that there are thousands is no news to whoever runs them."""
 
 from __future__ import annotations
 
