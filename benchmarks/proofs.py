@@ -19,9 +19,17 @@ import numpy as np
 from abci_app.genesis import DEFAULT_PARAMS
 from benchmarks.federations import print_table
 from benchmarks.setting import PAPER_LENGTH
-from optfl import fraud, tasks, traces
+from optfl import tasks, traces
 from optfl.aggregation import derive_weights
-from optfl.fraud import Proof, build_output_proof, build_step_proof, build_weights_proof, is_fraud, wrap_proof
+from optfl.fraud import (
+    Proof,
+    build_output_proof,
+    build_step_proof,
+    build_weights_proof,
+    forget_judgements,
+    is_fraud,
+    wrap_proof,
+)
 from optfl.keys import SigningKey
 from optfl.rules import RuleError, parse_rule
 from optfl.rules.base import check_updates
@@ -127,7 +135,7 @@ def measure(rule: str, updates: int, repeats: int) -> Iterator[Line]:
         size = len(sign_transaction(_KEY, body))
         times = []
         for _ in range(repeats):
-            fraud._JUDGED.clear()  # a proof that was judged before costs a hash
+            forget_judgements()  # a proof that was judged before costs a hash
             started = time.perf_counter()
             is_fraud(parameters, attempt, proof)
             times.append(time.perf_counter() - started)

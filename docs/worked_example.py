@@ -48,7 +48,7 @@ def main() -> None:
     show("client0 seed", clients[0].seed)
     show("client0 public key", clients[0].public_key)
     show("client0 address", clients[0].address)
-    possession = keys.encode_possession(CHAIN_ID, operator.address)
+    possession = keys.encode_account(CHAIN_ID, operator.address)
     show("possession message", possession)
     show("possession signature", consensus.sign(keys.POSSESSION_DOMAIN, possession))
 

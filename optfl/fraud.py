@@ -113,6 +113,11 @@ def is_fraud(parameters: transaction_pb2.TaskParameters, attempt: state_pb2.Atte
     return _JUDGED[key]
 
 
+def forget_judgements() -> None:
+    """Judge every proof anew: for whoever changes or times how they are judged."""
+    _JUDGED.clear()
+
+
 def _is_fraud(parameters: transaction_pb2.TaskParameters, attempt: state_pb2.Attempt, proof: Proof) -> bool:
     match proof:
         case transaction_pb2.OutputProof():

@@ -58,6 +58,12 @@ class SigningKey:
         return self._key.sign(domain + message)
 
 
-def encode_possession(chain_id: str, operator: bytes) -> bytes:
-    """What a consensus key signs (in POSSESSION_DOMAIN) to show that `operator` holds it (red team L5, A12)."""
-    return len(chain_id.encode()).to_bytes(2, "big") + chain_id.encode() + operator
+def encode_account(chain_id: str, address: bytes) -> bytes:
+    """u16 length of chain ‖ chain ‖ address: an account of one chain, where something is signed or hashed for it.
+
+    Signed by a consensus key in POSSESSION_DOMAIN, it shows that the account holds that key (red team L5, A12).
+    """
+    if len(address) != ADDRESS_BYTES:
+        raise ValueError(f"an address has {ADDRESS_BYTES} bytes, not {len(address)}")
+    encoded_chain_id = chain_id.encode()
+    return len(encoded_chain_id).to_bytes(2, "big") + encoded_chain_id + address

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Literal
 
 import numpy as np
@@ -66,6 +66,21 @@ def compute_signers_needed(aggregators: int) -> int:
     would make models that nobody has time to object to.
     """
     return aggregators // 2 + 1
+
+
+def are_enough_signers(
+    parameters: transaction_pb2.TaskParameters, members: Iterable[state_pb2.Member], signers: Collection[bytes]
+) -> bool:
+    """Whether these of a task's members make its models: one honest one among them, or more than 2/3 of the power."""
+    powers = {member.address: member.power for member in members}
+    if parameters.mode == transaction_pb2.MODE_QUORUM:
+        return len(signers) >= compute_signers_needed(len(powers))
+    return 3 * sum(powers[signer] for signer in signers) > 2 * sum(powers.values())
+
+
+def is_undecided(demand: state_pb2.Demand) -> bool:
+    """Whether answers still change something: the blob's fate, or that of the bond."""
+    return demand.status == state_pb2.DEMAND_STATUS_OPEN or demand.bond.amount > 0
 
 
 def update_shape(parameters: transaction_pb2.TaskParameters) -> Shape:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from optfl import merkle, tasks
 from optfl.audits import AuditedChunk
-from optfl.keys import ADDRESS_BYTES
+from optfl.keys import encode_account
 from optfl.tasks import MODEL_BLOB
 from optfl.vectors import ChunkedVector, Opening, VectorError, verify_opening
 from optfl.wire import state_pb2, transaction_pb2
@@ -31,17 +31,9 @@ class WatchError(ValueError):
 
 def compute_watch_key(chain_id: str, operator: bytes, task_id: int, attempt_id: int) -> bytes:
     """SHA-256(domain ‖ u16 length of chain ‖ chain ‖ operator ‖ task ‖ attempt): makes a tree a validator's own."""
-    if len(operator) != ADDRESS_BYTES:
-        raise ValueError(f"an address has {ADDRESS_BYTES} bytes, not {len(operator)}")
-    encoded_chain_id = chain_id.encode()
-    return hashlib.sha256(
-        WATCH_DOMAIN
-        + len(encoded_chain_id).to_bytes(2, "big")
-        + encoded_chain_id
-        + operator
-        + task_id.to_bytes(8, "big")
-        + attempt_id.to_bytes(4, "big")
-    ).digest()
+    of_operator = encode_account(chain_id, operator)
+    attempt = task_id.to_bytes(8, "big") + attempt_id.to_bytes(4, "big")
+    return hashlib.sha256(WATCH_DOMAIN + of_operator + attempt).digest()
 
 
 def compute_leaves(key: bytes, vectors: Sequence[ChunkedVector]) -> list[bytes]:

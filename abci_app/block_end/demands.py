@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import groupby
 
 from abci_app.state import State
-from abci_app.state.demands import forfeit_bond, is_undecided, return_bond
+from abci_app.state.demands import forfeit_bond, return_bond
 from abci_app.state.keyspace import attempt_key, round_key, task_key
 from abci_app.state.rounds import (
     get_base_attempt,
@@ -18,7 +18,7 @@ from abci_app.state.rounds import (
     strike_update,
 )
 from abci_app.transitions.call import BlockContext, Voiding
-from optfl.tasks import MODEL_BLOB, TRACE_BLOB
+from optfl.tasks import MODEL_BLOB, TRACE_BLOB, is_undecided
 from optfl.wire import state_pb2
 
 HELD, MISSING, OPEN = (

@@ -10,11 +10,6 @@ from abci_app.state.state import State
 from optfl.wire import state_pb2
 
 
-def is_undecided(demand: state_pb2.Demand) -> bool:
-    """Whether answers still change something: the blob's fate, or that of the bond."""
-    return demand.status == state_pb2.DEMAND_STATUS_OPEN or demand.bond.amount > 0
-
-
 def return_bond(state: State, demand: state_pb2.Demand) -> None:
     """The caller puts or deletes the demand."""
     tokens.credit(state, demand.bond.address, demand.bond.amount)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from abci_app.state.keyspace import stake_key
 from abci_app.state.participants import get_eligible_aggregators, is_eligible
 from abci_app.state.state import State
@@ -32,13 +30,6 @@ def get_author_role(task: state_pb2.Task) -> int:
     if task.parameters.mode == transaction_pb2.MODE_PBFT:
         return transaction_pb2.ROLE_VALIDATOR
     return transaction_pb2.ROLE_AGGREGATOR
-
-
-def is_enough(task: state_pb2.Task, members: Sequence[state_pb2.Member], signers: Sequence[state_pb2.Member]) -> bool:
-    """Whether these signers of a task's members make its models: one honest one among them, or a quorum of power."""
-    if task.parameters.mode == transaction_pb2.MODE_QUORUM:
-        return len(signers) >= compute_signers_needed(len(members))
-    return 3 * sum(s.power for s in signers) > 2 * sum(m.power for m in members)
 
 
 def may_sign(state: State, task: state_pb2.Task, member: state_pb2.Member) -> bool:

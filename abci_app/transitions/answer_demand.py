@@ -6,7 +6,6 @@ It shows of each the chunk that was drawn for it: who has found nothing cannot s
 from __future__ import annotations
 
 from abci_app.state import State
-from abci_app.state.demands import is_undecided
 from abci_app.state.keyspace import attempt_key, demand_key, round_key
 from abci_app.transitions.call import Call
 from abci_app.transitions.fields import check_task, get_blobs, validate_blobs
@@ -40,7 +39,7 @@ def check(state: State, call: Call, message: transaction_pb2.AnswerDemand) -> di
     for blob, opening in zip(get_blobs(message), message.openings, strict=True):
         key = demand_key(task.task_id, message.round, message.parent_attempt, message.attempt_id, turn, blob)
         demand = state.demands.get(key)
-        if demand is not None and is_undecided(demand):
+        if demand is not None and tasks.is_undecided(demand):
             undecided[key], openings[key] = demand, opening
     if not undecided:
         raise errors.UnknownDemand("nobody demands these blobs, or it is decided what becomes of them")

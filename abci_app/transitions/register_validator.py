@@ -16,7 +16,7 @@ def validate(message: transaction_pb2.RegisterValidator) -> None:
 
 
 def check(state: State, call: Call, message: transaction_pb2.RegisterValidator) -> None:
-    possession = keys.encode_possession(state.params.chain_id, call.sender)
+    possession = keys.encode_account(state.params.chain_id, call.sender)
     if not keys.verify(message.consensus_key, keys.POSSESSION_DOMAIN, possession, message.proof_of_possession):
         raise errors.NoProofOfPossession("sign this chain and your operator address with the consensus key itself")
     if call.sender in state.validators:

@@ -10,13 +10,14 @@ from typing import NamedTuple
 
 from abci_app.state import State
 from abci_app.state.challenges import hold_stake
-from abci_app.state.members import get_author_role, get_members, is_enough, may_sign
+from abci_app.state.members import get_author_role, get_members, may_sign
 from abci_app.state.rounds import open_window
 from abci_app.transitions.call import Call
 from abci_app.transitions.claims import build_claimed_attempt, check_claim, check_totals, validate_claim
 from abci_app.transitions.fields import check_round, check_running_task
 from optfl import errors
 from optfl.ballots import build_aggregate_question, compute_aggregate_digest, verify_ballot
+from optfl.tasks import are_enough_signers
 from optfl.wire import state_pb2, transaction_pb2
 
 
@@ -66,7 +67,7 @@ def _check_ballots(
                 f"{given.member.hex()} is no member of task {task.task_id}, or excluded; leave it out"
             )
         signers.append(member)
-    if not is_enough(task, members, signers):
+    if not are_enough_signers(task.parameters, members, [signer.address for signer in signers]):
         raise errors.BadBallots(f"{len(signers)} of {len(members)} members have signed; collect more of their ballots")
     ballot = build_aggregate_question(state.params.chain_id, current)
     reduction = message.reduction if message.HasField("reduction") else None

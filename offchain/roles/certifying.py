@@ -72,7 +72,7 @@ class Certifier:
         if claim is None:
             return
         agreed = [answer for answer in valid if answer.digest == claim.digest]
-        if not is_quorum(view, agreed):
+        if not _are_enough(view, agreed):
             return
         question = get_question(current)
         if self._complete is None or self._complete[0] != question:
@@ -80,7 +80,7 @@ class Certifier:
         if view.height < self._complete[1] + compute_member_rank(view, current, self._ledger.address):
             return  # a courtesy: another member stores and submits; if it does not, we do
         agreed = [answer for answer in agreed if await self._may_sign(view, answer.member)]
-        if is_quorum(view, agreed):
+        if _are_enough(view, agreed):
             await self._submit(view, current, claim, agreed)
 
     async def make_claim(self, view: state_pb2.TaskView, current: state_pb2.Round) -> Claim | None:
@@ -172,19 +172,15 @@ class Certifier:
         await submit(self._ledger, transaction_pb2.Body(submit_certified_aggregate=message), what)
 
 
-def is_quorum(view: state_pb2.TaskView, agreed: list[SignedDigest]) -> bool:
-    """Whether these members are enough to certify a model: f+1 of 2f+1, or more than 2/3 of the power."""
-    if view.task.parameters.mode == transaction_pb2.MODE_QUORUM:
-        return len(agreed) >= tasks.compute_signers_needed(len(view.members))
-    powers = {member.address: member.power for member in view.members}
-    return 3 * sum(powers[answer.member] for answer in agreed) > 2 * sum(powers.values())
-
-
 def compute_member_rank(view: state_pb2.TaskView, current: state_pb2.Round, address: bytes) -> int:
     """Blocks that this member leaves to others before it submits: another order for each round and turn."""
     name = b"".join(part.to_bytes(8, "big") for part in (current.task_id, current.round, current.turn))
     order = sorted((m.address for m in view.members), key=lambda member: hashlib.sha256(name + member).digest())
     return order.index(address)
+
+
+def _are_enough(view: state_pb2.TaskView, agreed: list[SignedDigest]) -> bool:
+    return tasks.are_enough_signers(view.task.parameters, view.members, [answer.member for answer in agreed])
 
 
 def _answer(question: transaction_pb2.Ballot, answer: SignedDigest) -> transaction_pb2.Ballot:

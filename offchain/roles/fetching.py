@@ -173,7 +173,7 @@ class DemandAnswerer:
         for demand in view.demands:
             if find_demanded_id(view, demand) in self._offered and self._is_holder(demand):
                 continue
-            if self._is_holder(demand) or is_undecided(demand):
+            if self._is_holder(demand) or tasks.is_undecided(demand):
                 scope = f"demands of round {demand.round}/{demand.parent_attempt}/{demand.attempt_id}"
                 scopes.setdefault(scope, []).append(demand)
         return scopes
@@ -231,11 +231,6 @@ def _split_answers(answers: Sequence[_Answer]) -> Iterator[list[_Answer]]:
         size += added
     if batch:
         yield batch
-
-
-def is_undecided(demand: state_pb2.Demand) -> bool:
-    """Whether an answer still changes what becomes of the blob, or of the bond."""
-    return demand.status == state_pb2.DEMAND_STATUS_OPEN or demand.bond.amount > 0
 
 
 def get_facts(view: state_pb2.TaskView, current: state_pb2.Round) -> RoundFacts:

@@ -61,7 +61,7 @@ def register_validator(path: Path, stake: int, config: LedgerConfig, key: Signin
         raise UserError(str(error)) from None
 
     def build(chain_id: str) -> transaction_pb2.Body:
-        possession = keys.encode_possession(chain_id, key.address)
+        possession = keys.encode_account(chain_id, key.address)
         return transaction_pb2.Body(
             register_validator=transaction_pb2.RegisterValidator(
                 consensus_key=consensus_key.public_key,

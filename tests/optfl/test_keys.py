@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optfl import keys
-from optfl.keys import SigningKey, address_of, encode_possession, verify
+from optfl.keys import SigningKey, address_of, encode_account, verify
 
 DOMAINS = [keys.TRANSACTION_DOMAIN, keys.RECEIPT_DOMAIN, keys.PUT_DOMAIN, keys.POSSESSION_DOMAIN]
 KEY = SigningKey.from_seed(bytes(range(32)))
@@ -86,8 +86,8 @@ def test_a_signature_has_one_form() -> None:
 
 
 @given(st.text(max_size=50), st.binary(min_size=20, max_size=20), st.text(max_size=50))
-def test_possession_binds_chain_and_operator(chain: str, operator: bytes, other: str) -> None:
-    encoded = encode_possession(chain, operator)
-    assert encoded != encode_possession(chain + "x", operator)
-    assert encoded != encode_possession(chain, bytes(reversed(operator)) + b"x")
-    assert (encoded == encode_possession(other, operator)) == (chain == other)
+def test_an_account_is_bound_to_its_chain(chain: str, operator: bytes, other: str) -> None:
+    encoded = encode_account(chain, operator)
+    assert encoded != encode_account(chain + "x", operator)
+    assert encoded != encode_account(chain, bytes([operator[0] ^ 1]) + operator[1:])
+    assert (encoded == encode_account(other, operator)) == (chain == other)

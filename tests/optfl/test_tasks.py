@@ -58,6 +58,51 @@ def test_replica_quorum_is_that_of_the_listed_replicas() -> None:
     assert tasks.replica_quorum(parameters(replicas=[bytes([i]) for i in range(7)])) == quorum_of(7) == 5
 
 
+@pytest.mark.parametrize(("members", "least"), [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3), (7, 4), (255, 128)])
+def test_quorum_needs_more_than_half(members: int, least: int) -> None:
+    """f+1 of 2f+1; of an even number, since not all have joined, as many as of one more.  # seed 002"""
+    parameters = transaction_pb2.TaskParameters(mode=transaction_pb2.MODE_QUORUM)
+    of_all = [state_pb2.Member(address=i.to_bytes(20, "big"), power=1) for i in range(members)]
+    addresses = [member.address for member in of_all]
+    assert tasks.are_enough_signers(parameters, of_all, addresses[:least])
+    assert not tasks.are_enough_signers(parameters, of_all, addresses[: least - 1])
+
+
+@pytest.mark.parametrize(
+    ("powers", "signing", "expected"),
+    [
+        ([1, 1, 1, 1], 3, True),
+        ([1, 1, 1, 1], 2, False),
+        ([1, 1, 1], 2, False),  # exactly two thirds
+        ([1, 1, 1], 3, True),
+        ([7, 1, 1, 1], 1, True),
+        ([6, 1, 1, 1], 1, False),
+        ([1], 1, True),
+        ([1], 0, False),
+        ([], 0, False),
+    ],
+)
+def test_pbft_needs_more_than_two_thirds_of_the_power(powers: list[int], signing: int, expected: bool) -> None:
+    parameters = transaction_pb2.TaskParameters(mode=transaction_pb2.MODE_PBFT)
+    members = [state_pb2.Member(address=i.to_bytes(20, "big"), power=power) for i, power in enumerate(powers)]
+    signers = [member.address for member in members[:signing]]
+    assert tasks.are_enough_signers(parameters, members, signers) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "amount", "undecided"),
+    [
+        (state_pb2.DEMAND_STATUS_OPEN, 500, True),
+        (state_pb2.DEMAND_STATUS_HELD, 500, True),
+        (state_pb2.DEMAND_STATUS_HELD, 0, False),
+        (state_pb2.DEMAND_STATUS_MISSING, 0, False),
+    ],
+)
+def test_a_demand_is_undecided_while_it_is_open_or_its_bond_is_held(status: int, amount: int, undecided: bool) -> None:
+    demand = state_pb2.Demand(status=status, bond=state_pb2.Bond(amount=amount))  # type: ignore[arg-type]
+    assert tasks.is_undecided(demand) == undecided
+
+
 def test_escrow_covers_every_round_in_full() -> None:
     given_ = parameters(
         rounds=3, clients_per_round=5, aggregator_reward=1000, client_reward=100, validator_reward=50, replica_reward=40

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,14 @@ from support.demands import demand
 from support.ledger import AGGREGATOR, REQUESTER, STRANGER, VALIDATORS, LedgerHarness, TaskHarness
 
 
+@pytest.fixture(autouse=True)
+def _judged_anew() -> Iterator[None]:
+    """What is judged with a guard out must not be remembered."""
+    fraud.forget_judgements()
+    yield
+    fraud.forget_judgements()
+
+
 def claimed(task: TaskHarness, *, row: int | None = None) -> TaskHarness:
     """Round 1 has an attempt that is wrong in its totals, or in what they decide, and follows from that truly."""
     task.commit_all(1)
@@ -38,7 +47,6 @@ def settled_attempt(task: TaskHarness) -> int:
 
 def test_F1_a_made_up_trace_and_an_output_that_follows_from_it(guarded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The attacker's totals select its sybil. No chunk of the model is wrong; one step of the trace is."""
-    monkeypatch.setattr(fraud, "_JUDGED", {})
     if not guarded:  # nobody can look into the reduction
         monkeypatch.setattr(fraud, "_is_wrong_step", lambda *_: False)
     task = claimed(TaskHarness.start(rule="krum(f=1)"), row=0)
@@ -64,7 +72,6 @@ def _is_convicting(task: TaskHarness, chunk: int) -> bool:
 
 
 def test_F1_true_totals_and_another_decision(guarded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fraud, "_JUDGED", {})
     if not guarded:
         monkeypatch.setattr(fraud, "_are_wrong_weights", lambda *_: False)
     task = claimed(TaskHarness.start(rule="krum(f=1)"))

@@ -317,7 +317,7 @@ def register_validator(
     operator: SigningKey, consensus: SigningKey, stake: int = VALIDATOR_STAKE, chain_id: str = CHAIN_ID
 ) -> transaction_pb2.RegisterValidator:
     """`operator` registers `consensus`, with a proof that it holds that key."""
-    possession = keys.encode_possession(chain_id, operator.address)
+    possession = keys.encode_account(chain_id, operator.address)
     return transaction_pb2.RegisterValidator(
         consensus_key=consensus.public_key,
         proof_of_possession=consensus.sign(keys.POSSESSION_DOMAIN, possession),

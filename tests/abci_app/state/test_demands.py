@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from abci_app.state import State, tokens
-from abci_app.state.demands import forfeit_bond, is_undecided, release_demands, return_bond
+from abci_app.state.demands import forfeit_bond, release_demands, return_bond
 from abci_app.state.keyspace import demand_key
 from optfl.wire import state_pb2
 from support.ledger import BALANCE, STRANGER, VALIDATORS, LedgerHarness
@@ -19,21 +19,6 @@ def make(round_number: int = 1, blob: int = 0, amount: int = 500) -> tuple[bytes
 @pytest.fixture
 def state() -> State:
     return LedgerHarness().state
-
-
-@pytest.mark.parametrize(
-    ("status", "amount", "undecided"),
-    [
-        (state_pb2.DEMAND_STATUS_OPEN, 500, True),
-        (state_pb2.DEMAND_STATUS_HELD, 500, True),
-        (state_pb2.DEMAND_STATUS_HELD, 0, False),
-        (state_pb2.DEMAND_STATUS_MISSING, 0, False),
-    ],
-)
-def test_a_demand_is_undecided_while_it_is_open_or_its_bond_is_held(status: int, amount: int, undecided: bool) -> None:
-    _, demand = make(amount=amount)
-    demand.status = status  # type: ignore[assignment]
-    assert is_undecided(demand) == undecided
 
 
 def test_a_bond_goes_back_or_is_forfeited_once(state: State) -> None:

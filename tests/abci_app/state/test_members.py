@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from abci_app.state.members import get_author_role, get_members, has_enough_members, is_enough, may_sign
+from abci_app.state.members import get_author_role, get_members, has_enough_members, may_sign
 from optfl.wire import state_pb2
 from optfl.wire.transaction_pb2 import MODE_PBFT, MODE_QUORUM, Unbond
 from support.ledger import (
@@ -45,37 +43,6 @@ def test_pbft_validators_count_their_power() -> None:
         key=lambda member: member.address,
     )
     assert get_author_role(task.task) == VALIDATOR
-
-
-@pytest.mark.parametrize(("members", "least"), [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3), (7, 4), (255, 128)])
-def test_quorum_needs_more_than_half(members: int, least: int) -> None:
-    """f+1 of 2f+1; of an even number, since not all have joined, as many as of one more.  # seed 002"""
-    task = state_pb2.Task()
-    task.parameters.mode = MODE_QUORUM
-    signers = [state_pb2.Member(address=i.to_bytes(20, "big"), power=1) for i in range(members)]
-    assert is_enough(task, signers, signers[:least])
-    assert not is_enough(task, signers, signers[: least - 1])
-
-
-@pytest.mark.parametrize(
-    ("powers", "signing", "expected"),
-    [
-        ([1, 1, 1, 1], 3, True),
-        ([1, 1, 1, 1], 2, False),
-        ([1, 1, 1], 2, False),  # exactly two thirds
-        ([1, 1, 1], 3, True),
-        ([7, 1, 1, 1], 1, True),
-        ([6, 1, 1, 1], 1, False),
-        ([1], 1, True),
-        ([1], 0, False),
-        ([], 0, False),
-    ],
-)
-def test_pbft_needs_more_than_two_thirds_of_the_power(powers: list[int], signing: int, expected: bool) -> None:
-    task = state_pb2.Task()
-    task.parameters.mode = MODE_PBFT
-    members = [state_pb2.Member(address=i.to_bytes(20, "big"), power=power) for i, power in enumerate(powers)]
-    assert is_enough(task, members, members[:signing]) == expected
 
 
 def test_only_a_quorum_can_lack_members() -> None:

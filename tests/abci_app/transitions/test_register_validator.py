@@ -79,7 +79,7 @@ def test_no_signature_is_no_proof(ledger: LedgerHarness, proof: bytes) -> None:
 
 def test_a_signature_for_another_purpose_is_no_proof(ledger: LedgerHarness) -> None:
     message = register_validator(STRANGER, NEW)
-    message.proof_of_possession = NEW.sign(keys.TRANSACTION_DOMAIN, keys.encode_possession(CHAIN_ID, STRANGER.address))
+    message.proof_of_possession = NEW.sign(keys.TRANSACTION_DOMAIN, keys.encode_account(CHAIN_ID, STRANGER.address))
     ledger.reject(errors.NoProofOfPossession, STRANGER, message)
 
 
