@@ -146,6 +146,7 @@ async def store(
     ledger: Ledger, blobs: Blobs, view: state_pb2.TaskView, round_number: int, vector: ChunkedVector
 ) -> receipt_pb2.Certificate:
     """Put a vector of ours at the task's replicas until it can no longer be evidence. Raises BlobUnavailable."""
+    height = await ledger.wait_for_block(view.height - 1)  # now: to make the vector may have taken many blocks
     statement = Statement(
         chain_id=ledger.chain_id,
         task_id=view.task.task_id,
@@ -153,7 +154,7 @@ async def store(
         owner=ledger.address,
         vector_id=vector.id,
         size_bytes=vector.shape.size_bytes,
-        retain_until_height=view.height + view.task.retention_blocks + INCLUSION_BLOCKS,
+        retain_until_height=height + view.task.retention_blocks + INCLUSION_BLOCKS,
     )
     return await blobs.put(statement, vector.shape, vector.data, tasks.replica_quorum(view.task.parameters))
 

@@ -59,7 +59,7 @@ class Refusal(Exception):
 class PutRequest:
     """Please store `data` and sign for it. Signed by its owner over `statement`.
 
-    `seen_height`: of the view of the task in which the author found itself entitled to this (a hint, not signed).
+    `seen_height`: of the ledger where the author found itself entitled to this, or later (a hint, not signed).
     """
 
     chain_id: str

@@ -32,6 +32,7 @@ ANSWER_SECONDS = 5.0  # beside the time for the bytes
 ASSUMED_BYTES_PER_SECOND = 1 << 20
 PATIENCE_SECONDS = 10.0  # with a replica that is behind, or away, in a put: beside the above
 RECONNECT_SECONDS = 1.0  # for replicas that are not reachable, once the others have been asked
+MAX_KNOWN_TASKS = 16  # whose replicas' keys are remembered
 DEMOTION_SECONDS = 30.0  # a replica that lied or kept us waiting is asked last for so long
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.05, 1.0
 
@@ -80,6 +81,7 @@ class ReplicatedBlobs:
         self._answer_seconds = answer_seconds
         self._patience_seconds = patience_seconds
         self._offers = Offers()
+        self._replica_keys: dict[int, Sequence[bytes]] = {}  # task -> keys, once all its replicas have one
         self._demoted: dict[bytes, float] = {}  # replica -> loop time until which it is asked last
         self._stragglers: set[asyncio.Task[bytes]] = set()
 
@@ -93,11 +95,10 @@ class ReplicatedBlobs:
     async def put(self, statement: Statement, shape: Shape, data: bytes, quorum: int) -> receipt_pb2.Certificate:
         """See Blobs. Replicas beyond the quorum go on receiving after this returns. Raises LedgerUnavailable too."""
         self._check_own(statement, shape, data)
-        view = await self._ledger.get_task(statement.task_id)
-        if view is None:
-            raise BlobUnavailable(f"the ledger knows no task {statement.task_id} yet; try again after its creation")
-        request = protocol.encode_put(protocol.sign_put(self._key, statement, kind_of(shape), data, view.height))
-        puts = [asyncio.create_task(self._put_at(replica_key, statement, request)) for replica_key in view.replica_keys]
+        replica_keys = await self._get_replica_keys(statement.task_id)
+        height = await self._ledger.wait_for_block(0)
+        request = protocol.encode_put(protocol.sign_put(self._key, statement, kind_of(shape), data, height))
+        puts = [asyncio.create_task(self._put_at(replica_key, statement, request)) for replica_key in replica_keys]
         try:
             return await self._gather_quorum(puts, statement, quorum)
         except BaseException:
@@ -145,6 +146,19 @@ class ReplicatedBlobs:
             raise ValueError(f"{len(data)} bytes, stated as {statement.size_bytes}, of a shape of {shape.size_bytes}")
         if len(data) > MAX_VECTOR_BYTES:
             raise ValueError(f"{len(data)} bytes; a replica takes vectors of up to {MAX_VECTOR_BYTES}")
+
+    async def _get_replica_keys(self, task_id: int) -> Sequence[bytes]:
+        """Asked for once: an account's key never changes, and a view has all commitments of a round in it."""
+        if (known := self._replica_keys.get(task_id)) is not None:
+            return known
+        view = await self._ledger.get_task(task_id)
+        if view is None:
+            raise BlobUnavailable(f"the ledger knows no task {task_id} yet; try again after its creation")
+        if all(view.replica_keys):
+            self._replica_keys[task_id] = tuple(view.replica_keys)
+            if len(self._replica_keys) > MAX_KNOWN_TASKS:
+                del self._replica_keys[next(iter(self._replica_keys))]
+        return view.replica_keys
 
     async def _put_at(self, replica_key: bytes, statement: Statement, request: bytes) -> bytes:
         """The replica's signature. Tries again while the replica is away or behind, for a bounded time."""

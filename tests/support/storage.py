@@ -134,6 +134,9 @@ class FakeNode:
         view = self.view if fresh or self.cached is None else self.cached
         return view if task_id == TASK_ID else None
 
+    async def wait_for_block(self, after_height: int) -> int:
+        return HEIGHT if self.view is None else self.view.height
+
     async def get_task(self, task_id: int) -> state_pb2.TaskView | None:
         return self(task_id, fresh=True)
 
