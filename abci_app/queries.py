@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 
 from abci_app.state import State
@@ -11,6 +10,7 @@ from abci_app.state.members import get_members
 from abci_app.state_machine import Stores
 from optfl.keys import ADDRESS_BYTES
 from optfl.query_codes import MALFORMED_DATA, NOT_FOUND, UNKNOWN_PATH
+from optfl.views import DIGEST_BYTES, build_parts
 from optfl.wire import state_pb2, transaction_pb2
 
 
@@ -34,19 +34,28 @@ def query(stores: Stores, path: str, data: bytes, height: int) -> tuple[int, byt
 
 
 def _get_task(state: State, data: bytes, height: int) -> bytes:
-    """The view; its height alone if the asker has the rest, as the SHA-256 of that, behind the task's id, shows.
+    if len(data) != 8:
+        raise QueryError(MALFORMED_DATA, f"{len(data)} bytes; a task id has 8, big-endian")
+    return _build_view(state, data, height).SerializeToString(deterministic=True)
 
-    Roles look at every block, and most blocks change nothing for a task.
-    """
-    task_id, known = data[:8], data[8:]
-    if len(task_id) != 8 or len(known) not in (0, 32):
-        raise QueryError(MALFORMED_DATA, f"{len(data)} bytes; a task id has 8, big-endian, a SHA-256 behind it 32")
+
+def _get_task_parts(state: State, data: bytes, height: int) -> bytes:
+    """The view without what the asker has, as the digests behind the task's id say: many look, and at many blocks."""
+    task_id, digests = data[:8], data[8:]
+    if len(task_id) != 8 or len(digests) % DIGEST_BYTES != 0:
+        raise QueryError(MALFORMED_DATA, f"{len(data)} bytes; a task id has 8, big-endian, each SHA-256 behind it 32")
+    known = {digests[i : i + DIGEST_BYTES] for i in range(0, len(digests), DIGEST_BYTES)}
+    return build_parts(_build_view(state, task_id, height), known).SerializeToString(deterministic=True)
+
+
+def _build_view(state: State, task_id: bytes, height: int) -> state_pb2.TaskView:
     task = state.tasks.get(task_id)
     if task is None:
         raise QueryError(NOT_FOUND, f"no task {int.from_bytes(task_id, 'big')}")
     prefix = task_key(task.task_id)
     rounds = [r for _, r in state.rounds.items(prefix)]
     view = state_pb2.TaskView(
+        height=height,
         task=task,
         rounds=rounds,
         commitments=[_get_round_commitments(state, r) for r in rounds],
@@ -64,11 +73,7 @@ def _get_task(state: State, data: bytes, height: int) -> bytes:
     for replica in task.parameters.replicas:
         stake = state.stakes.get(stake_key(transaction_pb2.ROLE_REPLICA, replica))
         view.replica_keys.append(b"" if stake is None else stake.public_key)
-    content = view.SerializeToString(deterministic=True)
-    at_height = state_pb2.TaskView(height=height).SerializeToString(deterministic=True)
-    if hashlib.sha256(content).digest() == known:
-        return at_height
-    return at_height + content  # one encoding behind another is that of both messages merged
+    return view
 
 
 def _parse_audit_key(key: bytes) -> state_pb2.AnsweredAudit:
@@ -147,6 +152,7 @@ def _check_address(data: bytes) -> None:
 
 _HANDLERS: dict[str, Callable[[State, bytes, int], bytes]] = {
     "/task": _get_task,
+    "/task/parts": _get_task_parts,
     "/tasks": _get_tasks,
     "/account": _get_account,
     "/stakes": _get_stakes,

@@ -27,6 +27,7 @@ from google.protobuf.message import DecodeError, Message
 from offchain.interfaces import LedgerUnavailable, TransactionResult
 from optfl import errors
 from optfl.query_codes import NO_BLOCK, NOT_FOUND
+from optfl.views import UnknownPart, join_parts
 from optfl.wire import state_pb2
 
 DEFAULT_URL = "http://127.0.0.1:26657"
@@ -91,7 +92,7 @@ class Gateway:
         self._subscribed = False
         self._changes = _Changes()
         self._news = asyncio.Event()
-        self._known: dict[int, tuple[bytes, state_pb2.TaskView]] = {}  # task -> digest of its view, the view
+        self._known: dict[int, dict[bytes, bytes]] = {}  # task -> its view's parts by their digests
 
     async def __aenter__(self) -> Self:
         return self
@@ -352,22 +353,22 @@ class Gateway:
     async def get_task(self, task_id: int) -> state_pb2.TaskView | None:
         """Everything about a task, consistent at one height; None if there is no such task.
 
-        The node sends a view again only if more than its height has changed.
+        The node sends those parts alone that have changed since the last time.
         """
-        digest, known = self._known.get(task_id, (b"", None))
-        view = await self.query_view("/task", state_pb2.TaskView, task_id.to_bytes(8, "big") + digest)
-        if view is None:
+        known = self._known.get(task_id, {})
+        request = task_id.to_bytes(8, "big") + b"".join(known)
+        answer = await self.query_view("/task/parts", state_pb2.TaskParts, request)
+        if answer is None:
             return None
-        if known is None or view.HasField("task"):
-            known = view
-            self._known.pop(task_id, None)
-            self._known[task_id] = (_digest_view(view), view)
-            if len(self._known) > _MAX_KNOWN_TASKS:
-                del self._known[next(iter(self._known))]
-        current = state_pb2.TaskView()  # its own copy for each caller
-        current.CopyFrom(known)
-        current.height = view.height
-        return current
+        try:
+            view, parts = join_parts(answer, known)
+        except (DecodeError, UnknownPart) as error:
+            raise GatewayError(f"the answer to /task/parts is no view of a task: {error}") from None
+        self._known.pop(task_id, None)
+        self._known[task_id] = parts
+        if len(self._known) > _MAX_KNOWN_TASKS:
+            del self._known[next(iter(self._known))]
+        return view
 
     async def get_params(self) -> state_pb2.Params:
         return await self._get_known("/params", state_pb2.Params)
@@ -417,14 +418,6 @@ def _find_changed_tasks(events: Sequence[dict[str, Any]]) -> set[str]:
     """Ids of the tasks that a block's events name as changed, or the word for all."""
     changed = [event["attributes"] for event in events if event["type"] == _TASK_CHANGED]
     return {attribute["value"] for attributes in changed for attribute in attributes if attribute["key"] == "task"}
-
-
-def _digest_view(view: state_pb2.TaskView) -> bytes:
-    """What tells the node which view we have: the SHA-256 of all but its height."""
-    content = state_pb2.TaskView()
-    content.CopyFrom(view)
-    content.ClearField("height")
-    return hashlib.sha256(content.SerializeToString(deterministic=True)).digest()
 
 
 def hash_transaction(transaction: bytes) -> bytes:

@@ -687,6 +687,22 @@ class TaskView(_message.Message):
     watches: _containers.RepeatedCompositeFieldContainer[AttestedWatch]
     def __init__(self, height: _Optional[int] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., rounds: _Optional[_Iterable[_Union[Round, _Mapping]]] = ..., commitments: _Optional[_Iterable[_Union[RoundCommitments, _Mapping]]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., digests: _Optional[_Iterable[_Union[Digest, _Mapping]]] = ..., replica_keys: _Optional[_Iterable[bytes]] = ..., convictions: _Optional[_Iterable[_Union[Conviction, _Mapping]]] = ..., validators: _Optional[_Iterable[bytes]] = ..., challenges: _Optional[_Iterable[_Union[Challenge, _Mapping]]] = ..., demands: _Optional[_Iterable[_Union[Demand, _Mapping]]] = ..., audits: _Optional[_Iterable[_Union[AnsweredAudit, _Mapping]]] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., announcements: _Optional[_Iterable[_Union[AnnouncedProof, _Mapping]]] = ..., watches: _Optional[_Iterable[_Union[AttestedWatch, _Mapping]]] = ...) -> None: ...
 
+class TaskParts(_message.Message):
+    __slots__ = ("height", "parts")
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    PARTS_FIELD_NUMBER: _ClassVar[int]
+    height: int
+    parts: _containers.RepeatedCompositeFieldContainer[TaskPart]
+    def __init__(self, height: _Optional[int] = ..., parts: _Optional[_Iterable[_Union[TaskPart, _Mapping]]] = ...) -> None: ...
+
+class TaskPart(_message.Message):
+    __slots__ = ("content", "digest")
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    content: bytes
+    digest: bytes
+    def __init__(self, content: _Optional[bytes] = ..., digest: _Optional[bytes] = ...) -> None: ...
+
 class AttestedWatch(_message.Message):
     __slots__ = ("attempt_id", "operator", "watch")
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]

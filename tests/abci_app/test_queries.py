@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TypeVar
 
 import pytest
@@ -16,6 +15,7 @@ from abci_app.state.keyspace import task_key
 from optfl import query_codes
 from optfl.keys import SigningKey
 from optfl.tasks import MODEL_BLOB
+from optfl.views import join_parts
 from optfl.wire import state_pb2
 from optfl.wire.transaction_pb2 import MODE_PBFT, MODE_QUORUM, Unbond
 from support.demands import answer_audits, demand
@@ -78,15 +78,16 @@ def test_a_task_is_one_consistent_view(task: TaskHarness) -> None:
     assert list(view.validators) == sorted(v.address for v in VALIDATORS)
 
 
-def test_a_view_that_the_asker_has_is_not_sent_again(task: TaskHarness) -> None:
-    view = ask(task.ledger, "/task", state_pb2.TaskView, task_key(1))
-    view.ClearField("height")
-    known = hashlib.sha256(view.SerializeToString(deterministic=True)).digest()
-    again = ask(task.ledger, "/task", state_pb2.TaskView, task_key(1) + known)
-    assert again == state_pb2.TaskView(height=task.ledger.height)
-    other = ask(task.ledger, "/task", state_pb2.TaskView, task_key(1) + bytes(32))
-    assert other.HasField("task")
-    assert refuse(task.ledger, "/task", task_key(1) + known[1:]) == query_codes.MALFORMED_DATA
+def test_parts_that_the_asker_has_are_not_sent_again(task: TaskHarness) -> None:
+    whole = ask(task.ledger, "/task", state_pb2.TaskView, task_key(1))
+    view, parts = join_parts(ask(task.ledger, "/task/parts", state_pb2.TaskParts, task_key(1)), {})
+    assert view == whole
+    again = ask(task.ledger, "/task/parts", state_pb2.TaskParts, task_key(1) + b"".join(parts))
+    assert [part.digest for part in again.parts] == list(parts)
+    assert join_parts(again, parts)[0] == whole
+    other = ask(task.ledger, "/task/parts", state_pb2.TaskParts, task_key(1) + bytes(32))
+    assert join_parts(other, {})[0] == whole
+    assert refuse(task.ledger, "/task/parts", task_key(1) + bytes(31)) == query_codes.MALFORMED_DATA
 
 
 def test_a_task_shows_what_is_disputed_and_what_was_shown() -> None:
@@ -174,8 +175,9 @@ def test_unknown_paths(task: TaskHarness, path: str) -> None:
 
 @pytest.mark.parametrize(
     ("path", "data"),
-    [("/task", b""), ("/task", bytes(7)), ("/task", bytes(9)), ("/account", b""), ("/account", bytes(19)),
-     ("/account", bytes(32)), ("/stakes", bytes(1)), ("/stakes", bytes(21))],
+    [("/task", b""), ("/task", bytes(7)), ("/task", bytes(40)), ("/task/parts", bytes(7)),
+     ("/task/parts", bytes(9)), ("/account", b""), ("/account", bytes(19)), ("/account", bytes(32)),
+     ("/stakes", bytes(1)), ("/stakes", bytes(21))],
 )  # fmt: skip
 def test_malformed_data(task: TaskHarness, path: str, data: bytes) -> None:
     assert refuse(task.ledger, path, data) == query_codes.MALFORMED_DATA
@@ -183,7 +185,13 @@ def test_malformed_data(task: TaskHarness, path: str, data: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("path", "data"),
-    [("/task", bytes(8)), ("/task", task_key(2)), ("/task", b"\xff" * 8), ("/account", NOBODY.address)],
+    [
+        ("/task", bytes(8)),
+        ("/task/parts", bytes(8)),
+        ("/task", task_key(2)),
+        ("/task", b"\xff" * 8),
+        ("/account", NOBODY.address),
+    ],
 )
 def test_what_is_not_there(task: TaskHarness, path: str, data: bytes) -> None:
     assert refuse(task.ledger, path, data) == query_codes.NOT_FOUND

@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from optfl import errors
 from optfl.fees import compute_fee
 from optfl.transactions import decode_transaction
+from optfl.views import DIGEST_BYTES, build_parts
 from optfl.wire import state_pb2, transaction_pb2
 
 CHAIN_ID = "fake-chain"
@@ -139,6 +140,9 @@ class FakeNode:
 
     def _query(self, path: str, data: str, height: str, prove: bool) -> dict[str, Any]:
         view = self.views.get(path)
+        if path == "/task/parts" and isinstance(whole := self.views.get("/task"), state_pb2.TaskView):
+            known = bytes.fromhex(data)[8:]
+            view = build_parts(whole, {known[i : i + DIGEST_BYTES] for i in range(0, len(known), DIGEST_BYTES)})
         if path == "/account":
             view = state_pb2.Account(balance=100, sequence=self.sequence)
         value = "" if view is None else base64.b64encode(view.SerializeToString()).decode()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -55,33 +54,45 @@ def test_before_the_first_block_the_height_is_0() -> None:
 def test_a_view_that_does_not_exist_is_none() -> None:
     async def scenario(node: FakeNode, gateway: Gateway) -> None:
         assert await gateway.get_task(7) is None
-        node.views["/task"] = state_pb2.TaskView(height=10)
-        assert (await gateway.get_task(7)) == state_pb2.TaskView(height=10)
+        node.views["/task"] = state_pb2.TaskView(height=10, task=state_pb2.Task(task_id=7))
+        assert await gateway.get_task(7) == node.views["/task"]
 
     run(scenario)
 
 
-def test_a_view_comes_once_and_then_its_height_until_it_changes() -> None:
+def test_of_a_view_comes_what_has_changed() -> None:
     async def scenario(node: FakeNode, gateway: Gateway) -> None:
-        asked: list[bytes] = []
-        views = {10: state_pb2.TaskView(height=10, task=state_pb2.Task(task_id=7))}
+        answers: list[state_pb2.TaskParts] = []
+        answer = node.methods["abci_query"]
 
-        def query(path: str, data: str, **_: object) -> Any:
-            asked.append(bytes.fromhex(data))
-            value = base64.b64encode(views[node.height].SerializeToString()).decode()
-            return {"response": {"code": 0, "value": value}}
+        def query(**params: Any) -> Any:
+            answered = answer(**params)
+            answers.append(state_pb2.TaskParts.FromString(base64.b64decode(answered["response"]["value"])))
+            return answered
 
         node.methods["abci_query"] = query
+        view = state_pb2.TaskView(height=10, task=state_pb2.Task(task_id=7), rounds=[state_pb2.Round(round=1)])
+        node.views["/task"] = view
         first = await gateway.get_task(7)
-        assert first == views[10]
+        assert first == view
         first.task.escrow = 1  # what a caller does to its copy is its own business
-        node.height, views[11] = 11, state_pb2.TaskView(height=11)
-        assert await gateway.get_task(7) == state_pb2.TaskView(height=11, task=state_pb2.Task(task_id=7))
-        node.height, views[12] = 12, state_pb2.TaskView(height=12, task=state_pb2.Task(task_id=7, escrow=3))
-        assert await gateway.get_task(7) == views[12]
-        content = state_pb2.TaskView(task=state_pb2.Task(task_id=7)).SerializeToString(deterministic=True)
-        known = (7).to_bytes(8, "big") + hashlib.sha256(content).digest()
-        assert asked == [known[:8], known, known]
+        view.height = 11
+        assert await gateway.get_task(7) == view
+        assert not any(part.HasField("content") for part in answers[1].parts)
+        view.rounds.add(round=2)
+        assert await gateway.get_task(7) == view
+        (news,) = (part.content for part in answers[2].parts if part.HasField("content"))
+        assert state_pb2.TaskView.FromString(news) == state_pb2.TaskView(rounds=[state_pb2.Round(round=2)])
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("part", [state_pb2.TaskPart(digest=bytes(32)), state_pb2.TaskPart(content=b"\xff")])
+def test_a_part_that_was_not_named_or_is_none_is_an_error(part: state_pb2.TaskPart) -> None:
+    async def scenario(node: FakeNode, gateway: Gateway) -> None:
+        node.views["/task/parts"] = state_pb2.TaskParts(height=10, parts=[part])
+        with pytest.raises(GatewayError, match="no view of a task"):
+            await gateway.get_task(7)
 
     run(scenario)
 
@@ -117,7 +128,7 @@ def test_no_block_yet_is_transient() -> None:
     ("response", "message"),
     [
         ({"code": 2, "log": "7 bytes; a task id has 8"}, "7 bytes; a task id has 8"),
-        ({"code": 0, "value": "/////w=="}, "is no TaskView; ask a node that runs this version"),
+        ({"code": 0, "value": "/////w=="}, "is no TaskParts; ask a node that runs this version"),
     ],
 )
 def test_an_answer_that_is_no_use_is_an_error(response: dict[str, Any], message: str) -> None:
