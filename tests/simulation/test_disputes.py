@@ -52,11 +52,11 @@ def test_a_lying_aggregator_of_a_float_task_is_convicted_by_vote(liar: str | Non
     result = run_federation(replace(FLOAT, adversaries=cast))
     check_completed(result)
     assert result.report.convicted == ("aggregator1",)
-    (conviction,) = result.task.convictions
-    assert conviction.proof_kind == "vote"
-    assert conviction.reverted
-    (verdict,) = find_events(result, "challenge_decided")
-    assert verdict["verdict"] == "upheld"
+    convictions = result.task.convictions  # it may lie again while the first verdict is on its way
+    assert {conviction.proof_kind for conviction in convictions} == {"vote"}
+    assert convictions[0].reverted
+    verdicts = [event["verdict"] for event in find_events(result, "challenge_decided")]
+    assert verdicts == ["upheld"] * len(convictions)
 
 
 def test_an_honest_float_task_is_never_put_to_a_vote() -> None:
