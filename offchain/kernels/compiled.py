@@ -301,6 +301,69 @@ def read_rows(
     return len(files)
 
 
+def _type_hash_prefixed(
+    _typing_context: Any,
+    _init: Any,
+    _update: Any,
+    _final: Any,
+    _context: Any,
+    _prefix: Any,
+    _data: Any,
+    _size: Any,
+    _digest: Any,
+) -> Any:
+    """SHA-256 of the byte at `prefix` and the `size` bytes at `data`, to `digest`: by libcrypto's functions."""
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        init, update, final, state, prefix, data, size, digest = arguments
+
+        def call(function: Any, *values: Any) -> None:
+            kind = ir.FunctionType(_INT32, [_INT64] * len(values))
+            builder.call(builder.inttoptr(function, kind.as_pointer()), values)
+
+        call(init, state)
+        call(update, state, prefix, _number(1))
+        call(update, state, data, size)
+        call(final, digest, state)
+        return context.get_dummy_value()
+
+    return types.none(*[types.int64] * 8), generate
+
+
+_hash_prefixed = cast("Callable[..., None]", intrinsic(_type_hash_prefixed))
+_HASH_BYTES = 32
+_HASH_STATE_BYTES = 1024  # libcrypto's SHA256_CTX has 112 everywhere; those of its forks are no larger
+
+
+@_compile
+def hash_tree(
+    functions: npt.NDArray[np.int64], address: int, size: int, leaf_bytes: int, nodes: npt.NDArray[np.uint8]
+) -> None:
+    """All nodes of the tree `optfl.merkle.build_tree` of the `size` bytes at `address`, level by level from the leaves.
+
+    `functions`: addresses of SHA256_Init, SHA256_Update and SHA256_Final. `nodes` uint8[nodes, 32].
+    """
+    init, update, final = functions[0], functions[1], functions[2]
+    state = np.empty(_HASH_STATE_BYTES, dtype=np.uint8)
+    prefixes = np.array([0, 1], dtype=np.uint8)  # of a leaf, of a node (RFC 6962)
+    context, leaf, node = state.ctypes.data, prefixes.ctypes.data, prefixes.ctypes.data + 1
+    level, count = nodes.ctypes.data, (size + leaf_bytes - 1) // leaf_bytes
+    for i in range(count):
+        start = i * leaf_bytes
+        width = min(leaf_bytes, size - start)
+        _hash_prefixed(init, update, final, context, leaf, address + start, width, level + _HASH_BYTES * i)
+    done = 0
+    while count > 1:
+        above, pairs = level + _HASH_BYTES * count, count // 2
+        for i in range(pairs):
+            children, parent = level + 2 * _HASH_BYTES * i, above + _HASH_BYTES * i
+            _hash_prefixed(init, update, final, context, node, children, 2 * _HASH_BYTES, parent)
+        done += count
+        if count % 2:
+            nodes[done + pairs] = nodes[done - 1]
+        level, count = above, pairs + count % 2
+
+
 @_compile
 def _add_mean(base: npt.NDArray[np.int32], total: npt.NDArray[Any], divisor: int, model: npt.NDArray[np.int32]) -> None:
     """model = saturate32(base + floor((2·total + n) / (2n))), for n = `divisor` < 2^45 and |total| <= n·2^15.
