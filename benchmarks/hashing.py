@@ -1,7 +1,7 @@
 """Vector ids against plain SHA-256: `python -m benchmarks.hashing`. With `--json`, one object.
 
-One update's id, and the ids of K updates in threads, as whoever fetches a round checks its answers
-(`offchain.adapters.blobs`). Flat: `hashlib.sha256` of the same bytes.
+One update's id (`offchain.kernels.hashing`), and the ids of K updates in threads, as whoever fetches a round checks its
+answers (`offchain.adapters.blobs`). Flat: `hashlib.sha256` of the same bytes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from dataclasses import asdict, dataclass
 import click
 
 from benchmarks.setting import PAPER_LENGTH
-from optfl.vectors import ChunkedVector, Shape
+from offchain.kernels.hashing import make_vector
+from optfl.vectors import Shape
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def measure(updates: int, length: int, threads: int, turns: int) -> Line:
     data = [os.urandom(shape.size_bytes) for _ in range(updates)]
 
     def compute_id(values: bytes) -> bytes:
-        return ChunkedVector(shape, values).id
+        return make_vector(shape, values).id
 
     with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(threads) as several:
         flat, single, on_one, on_all = take_turns(

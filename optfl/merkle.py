@@ -51,6 +51,13 @@ class MerkleTree:
             level = parents
             self._levels.append(level)
 
+    @classmethod
+    def from_levels(cls, levels: Sequence[list[bytes]]) -> MerkleTree:
+        """A tree that was computed elsewhere: its leaves' hashes, their parents, up to the root. Nothing is checked."""
+        tree = cls([])
+        tree._levels = list(levels)
+        return tree
+
     @property
     def size(self) -> int:
         """Number of leaves."""
@@ -78,6 +85,11 @@ class MerkleTree:
         for level, index in _walk_outside(start, stop, self.size):
             path.append(self._levels[level][index])
         return path
+
+
+def build_tree(data: bytes | memoryview, leaf_bytes: int) -> MerkleTree:
+    """The tree whose leaves are each `leaf_bytes` of `data`, the last one what is left."""
+    return MerkleTree(hash_leaves(data, leaf_bytes))
 
 
 def compute_root(leaf_hashes: Sequence[bytes]) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from offchain.kernels import compiled
+from offchain.kernels.hashing import find_functions
 from offchain.kernels.plans import plan_recipe
 from offchain.kernels.threads import count_threads, run_in_ranges
 from offchain.kernels.traces import PART_VALUES, TraceBuilder
@@ -73,6 +74,7 @@ def warm_up() -> None:
     compute_trace(updates, threads=1)
     nothing = np.empty(0, dtype=np.int64)
     compiled.read_rows(nothing, nothing, 0, 0, 0, 0)
+    find_functions()
 
 
 def _carry_out(recipe: Recipe, base: Int32Array, updates: Sequence[Int16Array], threads: int) -> Int32Array:

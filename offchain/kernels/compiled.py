@@ -24,19 +24,25 @@ from numba.np.numpy_support import carray
 
 BLOCK_VALUES = 1024
 """Coordinates worked on at a time: 50 updates of them are 100 KiB, which a level-2 cache holds."""
-PRODUCT_VALUES = 1024
-"""The same for inner products. At most 63 · 32, for sums in int32."""
+PRODUCT_VALUES = 2048
+"""The same for inner products. At most 127 · 32, for sums in int32."""
 
 BOTH, LOW, HIGH = 0, 1, 2
 """What a step of a network keeps: minimum and maximum, the minimum alone, the maximum alone."""
 
 MIX_ROWS = 4
 """Combinations that are made at a time: `add_mixed_column_mean` wants their number in multiples of this."""
-DOT_ROWS = 4
-"""Inner products are made of so many updates with as many: `add_products` wants their number in multiples of this."""
+DOT_ROWS = 5
+"""Inner products are made of so many updates with as many: `add_products` wants their number in multiples of this.
+
+Their sums fill 25 of a core's registers.
+"""
 _MIX_VECTORS = 4  # of 16 coordinates: with MIX_ROWS they fill 16 of a core's registers with sums
 _MIX_VALUES = 16 * _MIX_VECTORS
-_CACHED_ROWS = 64  # of PRODUCT_VALUES, and their halves: 384 KiB
+_LINE_BYTES = 64  # of a cache
+_ROW_VALUES = PRODUCT_VALUES + 32  # a line apart from a power of two, or all rows would want the same places in a cache
+_ROW_LINES = 2 * PRODUCT_VALUES // _LINE_BYTES
+_CACHED_ROWS = 12 * DOT_ROWS  # of PRODUCT_VALUES, and their halves: 720 KiB
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
@@ -142,7 +148,7 @@ def _type_dot_tile(
     """Add to int64 products[r, c] the inner product of row r at `left` with row c at `right`, DOT_ROWS × DOT_ROWS.
 
     Rows are int16[32 · `steps`], `stride` bytes apart. Sums are int32: right where no lane's leaves that, which
-    `_type_measure` tells.
+    `_type_copy_measured` tells.
     """
 
     def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
@@ -179,22 +185,22 @@ def _type_half_dot_tile(
 
     def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         left, high, low, stride, steps, products, products_stride = arguments
-        half = DOT_ROWS // 2  # of the columns at a time: more sums than registers would be slow
-        for first in range(0, DOT_ROWS, half):
+        for first in range(0, DOT_ROWS, 2):  # two columns at a time: more sums than registers would be slow
+            count = min(2, DOT_ROWS - first)
 
-            def make_terms(step: Any, first: int = first) -> list[Any]:
+            def make_terms(step: Any, first: int = first, count: int = count) -> list[Any]:
                 at = builder.mul(step, _number(_VALUES_BYTES))
                 rows = _load_rows(builder, builder.add(left, at), stride, DOT_ROWS)
                 columns = []
                 for halves in (high, low):
                     start = _move(builder, builder.add(halves, at), (stride, _number(first)))
-                    columns += _load_rows(builder, start, stride, half)
+                    columns += _load_rows(builder, start, stride, count)
                 return [_multiply_pairs(builder, row, column) for column in columns for row in rows]
 
-            sums = _sum_steps(builder, 2 * half * DOT_ROWS, steps, make_terms)
+            sums = _sum_steps(builder, 2 * count * DOT_ROWS, steps, make_terms)
             wide = [builder.sext(lanes, ir.VectorType(_INT64, _LANES)) for lanes in sums]
             eight = ir.Constant(wide[0].type, [8] * _LANES)
-            highs, lows = wide[: half * DOT_ROWS], wide[half * DOT_ROWS :]
+            highs, lows = wide[: count * DOT_ROWS], wide[count * DOT_ROWS :]
             totals = [builder.add(builder.shl(h, eight), lower) for h, lower in zip(highs, lows, strict=True)]
             _add_products(builder, totals, products, products_stride, first)
         return context.get_dummy_value()
@@ -202,21 +208,24 @@ def _type_half_dot_tile(
     return types.none(*[types.int64] * 7), generate
 
 
-def _type_measure(_typing_context: Any, _row: Any, _steps: Any) -> Any:
-    """At least a 64th of the sum of squares that any lane of `_dot_tile` sees of the row int16[32 · `steps`] at `row`.
+def _type_copy_measured(_typing_context: Any, _source: Any, _row: Any, _steps: Any) -> Any:
+    """Copy int16[32 · `steps`] from `source` to `row`, and tell how large sums of its products can get.
 
-    By Cauchy and Schwarz its sum of products of two rows is below 2^31 in size if their measures' product is below
-    2^50. A step adds (x² + y²) / 64 + 1 <= 2^25 + 1 to an int32, so that 63 steps fit.
+    Returned is at least a 128th of the sum of squares that any lane of `_dot_tile` sees of this row. By Cauchy and
+    Schwarz its sum of products of two rows is below 2^31 in size if their measures' product is below 2^48. A step adds
+    (x² + y²) / 128 + 1 <= 2^24 + 1 to an int32, so that 127 steps fit.
     """
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        row, steps = arguments
+        source, row, steps = arguments
 
         def make_terms(step: Any) -> list[Any]:
-            values = _load(builder, _VALUES, _move(builder, row, (_number(_VALUES_BYTES), step)))
+            at = builder.mul(step, _number(_VALUES_BYTES))
+            values = _load(builder, _VALUES, builder.add(source, at))
+            _store(builder, values, builder.add(row, at))
             squares = _multiply_pairs(builder, values, values)  # up to 2^31, which is no negative number here
-            six, one = (ir.Constant(_SUMS, [value] * _LANES) for value in (6, 1))
-            return [builder.add(builder.lshr(squares, six), one)]
+            seven, one = (ir.Constant(_SUMS, [value] * _LANES) for value in (7, 1))
+            return [builder.add(builder.lshr(squares, seven), one)]
 
         (lanes,) = _sum_steps(builder, 1, steps, make_terms)
         while (width := lanes.type.count // 2) > 0:
@@ -224,7 +233,23 @@ def _type_measure(_typing_context: Any, _row: Any, _steps: Any) -> Any:
             lanes = builder.select(builder.icmp_signed("<", low, high), high, low)
         return builder.sext(builder.extract_element(lanes, ir.Constant(_INT32, 0)), _INT64)
 
-    return types.int64(types.int64, types.int64), generate
+    return types.int64(*[types.int64] * 3), generate
+
+
+def _type_prefetch(_typing_context: Any, _address: Any) -> Any:
+    """Have the cache line at `address` brought nearer meanwhile. Any address will do."""
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        function = builder.module.declare_intrinsic(
+            "llvm.prefetch",
+            [cgutils.voidptr_t],
+            ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, _INT32, _INT32, _INT32]),
+        )
+        read, level_2, data = (ir.Constant(_INT32, value) for value in (0, 2, 1))
+        builder.call(function, [builder.inttoptr(arguments[0], cgutils.voidptr_t), read, level_2, data])
+        return context.get_dummy_value()
+
+    return types.none(types.int64), generate
 
 
 def _type_mix_tile(
@@ -272,7 +297,8 @@ def _type_mix_tile(
 
 _dot_tile = cast("Callable[..., None]", intrinsic(_type_dot_tile))
 _half_dot_tile = cast("Callable[..., None]", intrinsic(_type_half_dot_tile))
-_measure = cast("Callable[[int, int], int]", intrinsic(_type_measure))
+_copy_measured = cast("Callable[[int, int, int], int]", intrinsic(_type_copy_measured))
+_prefetch = cast("Callable[[int], None]", intrinsic(_type_prefetch))
 _mix_tile = cast("Callable[..., None]", intrinsic(_type_mix_tile))
 
 
@@ -299,6 +325,69 @@ def read_rows(
                 return k
             done += count
     return len(files)
+
+
+def _type_hash_prefixed(
+    _typing_context: Any,
+    _init: Any,
+    _update: Any,
+    _final: Any,
+    _context: Any,
+    _prefix: Any,
+    _data: Any,
+    _size: Any,
+    _digest: Any,
+) -> Any:
+    """SHA-256 of the byte at `prefix` and the `size` bytes at `data`, to `digest`: by libcrypto's functions."""
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        init, update, final, state, prefix, data, size, digest = arguments
+
+        def call(function: Any, *values: Any) -> None:
+            kind = ir.FunctionType(_INT32, [_INT64] * len(values))
+            builder.call(builder.inttoptr(function, kind.as_pointer()), values)
+
+        call(init, state)
+        call(update, state, prefix, _number(1))
+        call(update, state, data, size)
+        call(final, digest, state)
+        return context.get_dummy_value()
+
+    return types.none(*[types.int64] * 8), generate
+
+
+_hash_prefixed = cast("Callable[..., None]", intrinsic(_type_hash_prefixed))
+_HASH_BYTES = 32
+_HASH_STATE_BYTES = 1024  # libcrypto's SHA256_CTX has 112 everywhere; those of its forks are no larger
+
+
+@_compile
+def hash_tree(
+    functions: npt.NDArray[np.int64], address: int, size: int, leaf_bytes: int, nodes: npt.NDArray[np.uint8]
+) -> None:
+    """All nodes of the tree `optfl.merkle.build_tree` of the `size` bytes at `address`, level by level from the leaves.
+
+    `functions`: addresses of SHA256_Init, SHA256_Update and SHA256_Final. `nodes` uint8[nodes, 32].
+    """
+    init, update, final = functions[0], functions[1], functions[2]
+    state = np.empty(_HASH_STATE_BYTES, dtype=np.uint8)
+    prefixes = np.array([0, 1], dtype=np.uint8)  # of a leaf, of a node (RFC 6962)
+    context, leaf, node = state.ctypes.data, prefixes.ctypes.data, prefixes.ctypes.data + 1
+    level, count = nodes.ctypes.data, (size + leaf_bytes - 1) // leaf_bytes
+    for i in range(count):
+        start = i * leaf_bytes
+        width = min(leaf_bytes, size - start)
+        _hash_prefixed(init, update, final, context, leaf, address + start, width, level + _HASH_BYTES * i)
+    done = 0
+    while count > 1:
+        above, pairs = level + _HASH_BYTES * count, count // 2
+        for i in range(pairs):
+            children, parent = level + 2 * _HASH_BYTES * i, above + _HASH_BYTES * i
+            _hash_prefixed(init, update, final, context, node, children, 2 * _HASH_BYTES, parent)
+        done += count
+        if count % 2:
+            nodes[done + pairs] = nodes[done - 1]
+        level, count = above, pairs + count % 2
 
 
 @_compile
@@ -521,6 +610,13 @@ def add_widely_mixed_column_mean(
 
 
 @_compile
+def _fetch_lines(update_addresses: npt.NDArray[np.int64], offset: int, first: int, count: int) -> None:
+    """Prefetch so many of the cache lines of a block of all updates, `offset` bytes after their addresses."""
+    for line in range(first, min(first + count, len(update_addresses) * _ROW_LINES)):
+        _prefetch(update_addresses[line // _ROW_LINES] + offset + _LINE_BYTES * (line % _ROW_LINES))
+
+
+@_compile
 def add_products(
     update_addresses: npt.NDArray[np.int64], products: npt.NDArray[np.int64], start: int, stop: int
 ) -> None:
@@ -530,32 +626,41 @@ def add_products(
     """
     padded = len(products)
     # The updates, their high and their low halves; aligned to whole vectors.
-    buffer = np.zeros(3 * padded * PRODUCT_VALUES + 32, dtype=np.int16)
+    buffer = np.empty(3 * padded * _ROW_VALUES + 32, dtype=np.int16)
     shift = (-buffer.ctypes.data % 64) // 2
-    value = buffer[shift : shift + 3 * padded * PRODUCT_VALUES].reshape((3, padded, PRODUCT_VALUES))
-    stride = 2 * PRODUCT_VALUES
+    value = buffer[shift : shift + 3 * padded * _ROW_VALUES].reshape((3, padded, _ROW_VALUES))
+    value[0, len(update_addresses) :] = 0
+    stride = 2 * _ROW_VALUES
     whole, high, low = value[0].ctypes.data, value[1].ctypes.data, value[2].ctypes.data
     measures = np.zeros(padded, dtype=np.int64)
     is_halved = np.empty(padded // DOT_ROWS, dtype=np.bool_)
+    # While a block is multiplied, memory brings the next one: so many lines of it with each tile.
+    tiles = padded // DOT_ROWS * (padded // DOT_ROWS + 1) // 2
+    lines = (len(update_addresses) * _ROW_LINES + tiles - 1) // tiles
     for block_start in range(start, stop, PRODUCT_VALUES):
         width = min(PRODUCT_VALUES, stop - block_start)
         for k in range(len(update_addresses)):
-            update = carray(_pointer_to(update_addresses[k] + 2 * block_start), (width,), np.int16)
-            row = value[0, k]
-            for i in range(width):
-                row[i] = update[i]
-            row[width:] = 0
-            measures[k] = _measure(whole + stride * k, PRODUCT_VALUES // 32)
+            source, row = update_addresses[k] + 2 * block_start, whole + stride * k
+            if width < PRODUCT_VALUES:
+                update = carray(_pointer_to(source), (width,), np.int16)
+                for i in range(width):
+                    value[0, k, i] = update[i]
+                value[0, k, width:] = 0
+                source = row
+            measures[k] = _copy_measured(source, row, PRODUCT_VALUES // 32)
         is_halved[:] = False
+        ahead = 0
         # Columns in groups that stay in a level-2 cache while all rows go by.
         for group in range(0, padded, _CACHED_ROWS):
             group_end = min(group + _CACHED_ROWS, padded)
             for j in range(0, group_end, DOT_ROWS):
                 longest = measures[j : j + DOT_ROWS].max()
                 for k in range(max(j, group), group_end, DOT_ROWS):
+                    _fetch_lines(update_addresses, 2 * (block_start + PRODUCT_VALUES), ahead, lines)
+                    ahead += lines
                     entry = products.ctypes.data + 8 * (padded * j + k)
                     steps = (width + 31) // 32
-                    if longest * measures[k : k + DOT_ROWS].max() < 1 << 50:
+                    if longest * measures[k : k + DOT_ROWS].max() < 1 << 48:
                         _dot_tile(whole + stride * j, whole + stride * k, stride, steps, entry, 8 * padded)
                         continue
                     if not is_halved[k // DOT_ROWS]:

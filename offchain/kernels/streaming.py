@@ -26,8 +26,12 @@ from optfl.rules import RoundFacts, Rule, RuleError, Totals
 from optfl.rules.base import check_sample_weights, check_updates
 from optfl.traces import BLOCK_VALUES, get_totals
 
-BUFFER_BYTES = 8 << 20
-"""Of updates that a thread reads at a time; with more than 1000 of them, 4096 values of each."""
+BUFFER_BYTES = 4 << 20
+"""Of updates that a thread reads at a time; with more than 500 of them, 4096 values of each.
+
+So little that a last-level cache still holds it when it is computed with, so much that the calls that read it do not
+count. Mapping the files instead costs twice as much as copying them: page by page, they appear and go again.
+"""
 MIN_PIECE_VALUES, MAX_PIECE_VALUES = 1 << 12, BLOCK_VALUES
 
 

@@ -20,12 +20,16 @@ def count_threads(threads: int | None) -> int:
 
 def run_in_ranges(task: Task, length: int, step: int, threads: int) -> None:
     """`task(start, stop)` of `length` values in ranges of `step`, the last maybe shorter; raises what a task raises."""
-    starts = range(0, length, step)
-    stops = [min(start + step, length) for start in starts]
-    if threads == 1 or len(starts) <= 1:
-        for start, stop in zip(starts, stops, strict=True):
-            task(start, stop)
+    starts = iter(range(0, length, step))
+
+    def work() -> None:
+        for start in starts:  # each of them is taken by one thread
+            task(start, min(start + step, length))
+
+    workers = min(threads, -(-length // step))
+    if workers <= 1:
+        work()
         return
-    with ThreadPoolExecutor(min(threads, len(starts))) as pool:
-        for _ in pool.map(task, starts, stops):
-            pass
+    with ThreadPoolExecutor(workers) as pool:
+        for worker in [pool.submit(work) for _ in range(workers)]:
+            worker.result()

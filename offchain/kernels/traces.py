@@ -22,6 +22,7 @@ class TraceBuilder:
     def __init__(self, length: int, updates: int) -> None:
         self._updates = updates
         self._lock = threading.Lock()
+        self._upper = np.triu_indices(updates)
         self._rows = np.zeros((count_rows(length), count_totals(updates)), dtype=np.int64)
 
     def make_products(self) -> Int64Array:
@@ -31,7 +32,7 @@ class TraceBuilder:
 
     def add(self, products: Int64Array, row: int) -> None:
         """Add inner products over coordinates that belong to row `row`."""
-        totals = products[: self._updates, : self._updates][np.triu_indices(self._updates)]
+        totals = products[: self._updates, : self._updates][self._upper]
         with self._lock:
             self._rows[row] += totals
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from offchain.interfaces import Blobs, Ledger
+from offchain.kernels.hashing import make_vector
 from offchain.roles.computing import Compute
 from offchain.roles.fetching import Demander, VectorsMissing, fetch_round, get_facts
 from offchain.roles.keeping import KeptVectors
@@ -60,8 +61,8 @@ class Claim:
 
 def build_claim(parameters: transaction_pb2.TaskParameters, made: Aggregation, updates: int) -> Claim:
     """Cut and hash what was computed of so many updates."""
-    model = ChunkedVector(tasks.model_shape(parameters), made.model)
-    trace = None if made.trace is None else ChunkedVector(tasks.trace_shape(parameters, updates), made.trace)
+    model = make_vector(tasks.model_shape(parameters), made.model)
+    trace = None if made.trace is None else make_vector(tasks.trace_shape(parameters, updates), made.trace)
     return Claim(model, trace, made.weights)
 
 

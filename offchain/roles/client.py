@@ -8,6 +8,7 @@ from typing import Any
 import numpy.typing as npt
 
 from offchain.interfaces import Blobs, Int32Vector, Ledger, Trainer
+from offchain.kernels.hashing import make_vector
 from offchain.learning.quantisation import UpdateNarrower, choose_update_shift
 from offchain.roles.computing import Compute, in_thread
 from offchain.roles.keeping import KeptVectors, work_on_task
@@ -83,7 +84,7 @@ class Client:
             base = await fetch_model(self._blobs, task, current.base_root)
             seed = compute_seed(self._ledger.address, task.task_id, *lineage)
             values, examples = await self._compute(self._train_from, task.parameters, base.values, seed)
-            update = ChunkedVector(tasks.update_shape(task.parameters), values)
+            update = make_vector(tasks.update_shape(task.parameters), values)
             self._trained = (lineage, update, min(max(examples, 1), task.parameters.max_weight))
         return self._trained[1], self._trained[2]
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Collection, Iterator, Sequence
 from typing import TypeVar
 
 from offchain.interfaces import Blobs, BlobUnavailable, Ledger
+from offchain.kernels.hashing import make_vector
 from offchain.roles.views import find_demanded_id, find_demanded_shape, find_sources, get_commitments, submit
 from optfl import tasks
 from optfl.audits import compute_demanded_chunk
@@ -84,7 +85,7 @@ async def _gather(roots: Sequence[bytes], requests: Sequence[Awaitable[T]]) -> l
 async def fetch(blobs: Blobs, view: state_pb2.TaskView, shape: Shape, root: bytes) -> ChunkedVector:
     """One vector, from replicas or from whoever else serves it. Raises BlobUnavailable."""
     sources = find_sources(view, root)
-    return ChunkedVector(shape, await blobs.get(view.task.task_id, shape, compute_vector_id(shape, root), sources))
+    return make_vector(shape, await blobs.get(view.task.task_id, shape, compute_vector_id(shape, root), sources))
 
 
 class Demander:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 
 from offchain.interfaces import Blobs, Int32Vector, Ledger
+from offchain.kernels.hashing import make_vector
 from offchain.roles.views import store, watch_task
 from optfl import tasks
-from optfl.vectors import ChunkedVector
 from optfl.wire import state_pb2, transaction_pb2
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ async def create_task(ledger: Ledger, parameters: transaction_pb2.TaskParameters
 
     Numbers of disputes that are 0 get their defaults.
     """
-    initial = ChunkedVector(tasks.model_shape(parameters), model)
+    initial = make_vector(tasks.model_shape(parameters), model)
     creation = transaction_pb2.CreateTask(parameters=parameters, initial_model_root=initial.root)
     tasks.fill_defaults(creation.parameters)
     result = await ledger.submit(transaction_pb2.Body(create_task=creation))
@@ -60,7 +60,7 @@ async def start_task(ledger: Ledger, blobs: Blobs, task_id: int, model: Int32Vec
     view = await ledger.get_task(task_id)
     if view is None or view.task.status != state_pb2.TASK_STATUS_CREATED:
         raise TaskRefused(f"task {task_id} does not wait for its start")
-    initial = ChunkedVector(tasks.model_shape(view.task.parameters), model)
+    initial = make_vector(tasks.model_shape(view.task.parameters), model)
     certificate = await store(ledger, blobs, view, 0, initial)
     start = transaction_pb2.StartTask(task_id=task_id, certificate=certificate)
     result = await ledger.submit(transaction_pb2.Body(start_task=start))

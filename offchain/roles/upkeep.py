@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from offchain.interfaces import Blobs, BlobUnavailable, Ledger, LedgerUnavailable
+from offchain.kernels.hashing import make_vector
 from offchain.roles.views import TRANSIENT, find_sources, is_live, watch_task
 from offchain.storage.store import BlobStore, CorruptBlob, NotStored, Slot, StoreFailed, kind_of
 from optfl import errors, tasks
@@ -155,7 +156,7 @@ async def _pull(
         except (NotStored, CorruptBlob):
             sources = [source for source in find_sources(view, promise.root) if source != ledger.address]
             data = await blobs.get(view.task.task_id, promise.shape, promise.vector_id, sources)
-            vector = ChunkedVector(promise.shape, data)
+            vector = make_vector(promise.shape, data)
             log.info("%s: pulled", name)
         await run(store.put, vector, promise.slot, promise.retain_until_height)
     except (BlobUnavailable, StoreFailed) as error:

@@ -16,6 +16,7 @@ from typing import NamedTuple, TypedDict, TypeVar, Unpack
 import numpy as np
 
 from offchain.interfaces import Blobs, Int32Vector, Ledger
+from offchain.kernels.hashing import make_vector
 from offchain.roles.announcing import COURTESY_BLOCKS, announce, is_announced_by_another
 from offchain.roles.attesting import Attester
 from offchain.roles.certifying import Certifier
@@ -311,7 +312,7 @@ class Validator:
         if own.made.trace is None:
             return None
         parameters, updates = view.task.parameters, len(attempt.inputs)
-        trace = ChunkedVector(tasks.trace_shape(parameters, updates), own.made.trace)
+        trace = make_vector(tasks.trace_shape(parameters, updates), own.made.trace)
         name = f"round {attempt.round}, attempt {attempt.attempt_id}"
         if trace.root == attempt.reduction.trace_root:
             if own.made.weights == tuple(attempt.reduction.weights):

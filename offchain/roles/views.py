@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 from offchain.interfaces import Blobs, BlobUnavailable, Int16Vector, Int32Vector, Ledger, LedgerUnavailable
+from offchain.kernels.hashing import make_vector
 from optfl import tasks
 from optfl.aggregation import Aggregation
 from optfl.certificates import Statement
@@ -139,7 +140,7 @@ def _find_authors(view: state_pb2.TaskView, root: bytes) -> Iterator[bytes]:
 
 async def _fetch(blobs: Blobs, task: state_pb2.Task, shape: Shape, root: bytes) -> ChunkedVector:
     data = await blobs.get(task.task_id, shape, compute_vector_id(shape, root), list(task.parameters.replicas))
-    return ChunkedVector(shape, data)
+    return make_vector(shape, data)
 
 
 async def store(

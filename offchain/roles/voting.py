@@ -10,12 +10,12 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from offchain.interfaces import BlobUnavailable, Int32Vector, Ledger
+from offchain.kernels.hashing import make_vector
 from offchain.roles.computing import CannotCompute, is_float
 from offchain.roles.signing import Signer
 from offchain.roles.views import submit
 from optfl import tasks
 from optfl.sketch import compute_sketch
-from optfl.vectors import ChunkedVector
 from optfl.votes import build_ballot, compute_commitment
 from optfl.wire import state_pb2, transaction_pb2
 
@@ -78,7 +78,7 @@ class Voter:
         try:
             own = await self._recompute(view, attempt)
             if not is_float(parameters):  # nobody has to have the claimed model for that
-                return transaction_pb2.Vote(root=ChunkedVector(tasks.model_shape(parameters), own).root)
+                return transaction_pb2.Vote(root=make_vector(tasks.model_shape(parameters), own).root)
             claimed = await self._fetch_claimed(view, attempt)
         except CannotCompute as error:
             log.warning("attempt %d: %s; abstaining from the vote", attempt.attempt_id, error)

@@ -21,6 +21,7 @@ from typing import cast
 
 import msgpack  # type: ignore[import-untyped]  # ships no types
 
+from offchain.kernels.hashing import make_vector
 from offchain.storage.store import CorruptBlob, Index, NotStored, Record, Slot, StoreFailed, StoreFull
 from optfl.vectors import ChunkedVector, Data, Shape, VectorError
 
@@ -149,7 +150,7 @@ class DiskStore:
     def _load(self, vector_id: bytes, record: Record) -> ChunkedVector | None:
         """The vector as the disk has it, None if that is not the vector with this id. Raises StoreFailed."""
         try:
-            vector = ChunkedVector(record.shape, self._path(vector_id).read_bytes())
+            vector = make_vector(record.shape, self._path(vector_id).read_bytes())
         except (FileNotFoundError, VectorError):
             return None
         except OSError as error:

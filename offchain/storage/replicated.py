@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from offchain.interfaces import BlobUnavailable, Ledger
+from offchain.kernels.hashing import make_vector
 from offchain.storage import protocol
 from offchain.storage.offers import Offers
 from offchain.storage.protocol import MAX_SMALL_ANSWER_BYTES, GetRequest, Handle, Refusal, Verb
@@ -19,7 +20,7 @@ from offchain.storage.store import kind_of
 from offchain.storage.verify import BadAnswer, check_opening_reply, check_receipt_reply, check_vector_reply
 from optfl.certificates import Statement, build_certificate
 from optfl.keys import SigningKey, address_of
-from optfl.vectors import MAX_VECTOR_BYTES, ChunkedVector, Opening, Shape, compute_vector_id
+from optfl.vectors import MAX_VECTOR_BYTES, Opening, Shape, compute_vector_id
 from optfl.wire import receipt_pb2
 
 log = logging.getLogger(__name__)
@@ -132,7 +133,7 @@ class ReplicatedBlobs:
         )
 
     async def offer(self, task_id: int, shape: Shape, vector_id: bytes, data: bytes) -> None:
-        vector = ChunkedVector(shape, data)
+        vector = make_vector(shape, data)
         if vector.id != vector_id:
             raise ValueError(f"these bytes have the id {vector.id.hex()}, not {vector_id.hex()}")
         self._offers.add(task_id, vector)

@@ -11,6 +11,7 @@ from collections import Counter, OrderedDict
 from typing import Protocol
 
 from offchain.interfaces import LedgerUnavailable
+from offchain.kernels.hashing import make_vector
 from offchain.storage import protocol
 from offchain.storage.protocol import GetRequest, Malformed, PutRequest, Refusal
 from offchain.storage.store import BlobStore, CorruptBlob, NotStored, Record, Slot, StoreFailed, StoreFull
@@ -97,7 +98,7 @@ class ReplicaService:
             raise Refusal("not-a-replica", f"{self.address.hex()} is not among the task's replicas; ask those")
         shape = _shape_of(view, request)
         try:
-            vector = ChunkedVector(shape, request.data)
+            vector = make_vector(shape, request.data)
         except VectorError as error:
             raise Refusal("wrong-length", f"{error}; the task sets length and type") from None
         if vector.id != request.vector_id:

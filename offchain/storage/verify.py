@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from offchain.kernels.hashing import make_vector
 from offchain.storage import protocol
 from optfl.certificates import Statement, verify_receipt
-from optfl.vectors import ChunkedVector, Opening, Shape, VectorError, verify_opening
+from optfl.vectors import Opening, Shape, VectorError, verify_opening
 
 
 class BadAnswer(Exception):
@@ -31,7 +32,7 @@ def check_receipt_reply(message: bytes, replica_key: bytes, statement: Statement
 def check_vector_reply(message: bytes, shape: Shape, vector_id: bytes) -> bytes:
     """Bytes that have the id `vector_id`. Raises BadAnswer, or the Refusal that came instead."""
     try:
-        vector = ChunkedVector(shape, protocol.decode_vector_reply(message))
+        vector = make_vector(shape, protocol.decode_vector_reply(message))
     except (protocol.Malformed, VectorError) as error:
         raise BadAnswer(str(error)) from error
     if vector.id != vector_id:
