@@ -33,7 +33,7 @@ from optfl.fraud import (
 from optfl.keys import SigningKey
 from optfl.rules import RuleError, parse_rule
 from optfl.rules.base import check_updates
-from optfl.rules.gram import count_totals
+from optfl.rules.gram import compute_totals, list_pairs
 from optfl.transactions import MAX_TRANSACTION_BYTES, sign_transaction
 from optfl.vectors import ChunkedVector
 from optfl.wire import state_pb2, transaction_pb2
@@ -55,6 +55,7 @@ RULES = (
     "nnm(f=2) | trimmed_mean(f=2)",
     "bucketing(s=2) | krum(f=1)",
     "clipping(norm=0) | median()",
+    "arc(f=2) | trimmed_mean(f=2)",
     "arc(f=2) | geometric_median(steps=3)",
 )
 _KEY = SigningKey.from_seed(bytes(32))
@@ -109,18 +110,19 @@ def build_proofs(parameters: transaction_pb2.TaskParameters) -> Iterator[tuple[s
         round_beacon=bytes(32),
     )
     rule, facts = parse_rule(parameters.rule), tasks.get_facts(attempt)
-    if rule.needs_totals:
-        short = draw.integers(-3000, 3000, (updates, 1000)).astype(np.int64)
-        totals = (short @ short.T)[np.triu_indices(updates)] * (parameters.length // 1000)
-        rows = np.zeros((traces.count_rows(parameters.length), count_totals(updates)), dtype=np.int64)
+    if kind := rule.totals:
+        short = draw.integers(-3000, 3000, (updates, 1000), dtype=np.int16)
+        totals = compute_totals(kind, short) * (parameters.length // 1000)
+        rows = np.zeros((traces.count_rows(parameters.length), len(totals)), dtype=np.int64)
         rows[-1] = totals
         trace = ChunkedVector(tasks.trace_shape(parameters, updates), rows.reshape(-1))
         attempt.reduction.trace_root = trace.root
         weights = derive_weights(rule, totals, facts)
         attempt.reduction.weights.extend(weights)
-        last = traces.Entry(traces.count_rows(parameters.length) - 2, 0, updates - 1)
-        yield attempt, "step", build_step_proof(last, [update] * updates, trace)
-        yield attempt, "weights", build_weights_proof(trace, updates)
+        row = traces.count_rows(parameters.length) - 2  # the last full one
+        j, k = (int(index[updates - 1]) for index in list_pairs(kind, updates))
+        yield attempt, "step", build_step_proof(kind, traces.Entry(row, j, k), [update] * updates, trace)
+        yield attempt, "weights", build_weights_proof(kind, trace, updates)
     yield attempt, "output", build_output_proof(model.shape.chunks // 2, [update] * updates, model, model)
 
 

@@ -30,7 +30,7 @@ class Aggregation(NamedTuple):
 
     model: Int32Array  # int32[D]
     weights: tuple[int, ...] = ()  # what the totals decide
-    trace: Totals | None = None  # int64[rows · K(K+1)/2], see `optfl.traces`
+    trace: Totals | None = None  # int64[rows · totals], see `optfl.traces`
 
 
 def aggregate(
@@ -43,8 +43,8 @@ def aggregate(
     check_inputs(rule, base, updates, facts)
     if chunk_values < 1:
         raise RuleError(f"chunks of {chunk_values} values; use at least 1")
-    trace = compute_trace(updates) if rule.needs_totals else None
-    weights = derive_weights(rule, None if trace is None else get_totals(trace, len(updates)), facts)
+    trace = compute_trace(rule.totals, updates) if rule.totals else None
+    weights = derive_weights(rule, None if trace is None else get_totals(rule.totals, trace, len(updates)), facts)
     recipe = rule.recipe(weights, facts)
     model = np.empty(len(base), dtype=np.int32)
     for start in range(0, len(base), chunk_values):
@@ -55,9 +55,9 @@ def aggregate(
 
 
 def derive_weights(rule: Rule, totals: Totals | None, facts: RoundFacts) -> tuple[int, ...]:
-    """What the totals int64[K(K+1)/2] decide, whatever they are; of rules that need none, nothing."""
+    """What totals of the rule's kind decide, whatever they are; of rules that need none, nothing."""
     check_updates(rule, facts.updates)
-    return rule.weights(None if totals is None else unpack_totals(totals, facts.updates), facts)
+    return rule.weights(None if totals is None else unpack_totals(rule.totals, totals, facts.updates), facts)
 
 
 def aggregate_chunk(

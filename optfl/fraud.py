@@ -18,7 +18,7 @@ import numpy as np
 from optfl import tasks, traces
 from optfl.aggregation import aggregate_chunk, derive_weights
 from optfl.rules import parse_rule
-from optfl.rules.gram import count_totals
+from optfl.rules.gram import TotalsKind, count_totals, is_total
 from optfl.vectors import ChunkedVector, Opening, Shape, VectorError, verify_opening, verify_range_opening
 from optfl.wire import state_pb2, transaction_pb2
 
@@ -55,13 +55,13 @@ def encode_output_proof(
 
 
 def build_step_proof(
-    entry: traces.Entry, updates: Sequence[ChunkedVector], trace: ChunkedVector
+    kind: TotalsKind, entry: traces.Entry, updates: Sequence[ChunkedVector], trace: ChunkedVector
 ) -> transaction_pb2.StepProof:
-    """Proof that `entry` of the claimed `trace` is no step from the row before it."""
-    after = traces.find_entry(entry, len(updates)) // trace.shape.chunk_values
+    """Proof that `entry` of the claimed `trace`, with totals of this kind, is no step from the row before it."""
+    after = traces.find_entry(kind, entry, len(updates)) // trace.shape.chunk_values
     proof = transaction_pb2.StepProof(row=entry.row, j=entry.j, k=entry.k, after=_encode_opening(trace.opening(after)))
     if entry.row > 0:
-        before = traces.find_entry(entry._replace(row=entry.row - 1), len(updates)) // trace.shape.chunk_values
+        before = traces.find_entry(kind, entry._replace(row=entry.row - 1), len(updates)) // trace.shape.chunk_values
         proof.before.CopyFrom(_encode_opening(trace.opening(before)))
     chunks = _block_chunks(updates[0].shape, entry.row)
     proof.update_j.CopyFrom(_encode_opening(updates[entry.j].range_opening(chunks)))
@@ -70,9 +70,9 @@ def build_step_proof(
     return proof
 
 
-def build_weights_proof(trace: ChunkedVector, updates: int) -> transaction_pb2.WeightsProof:
+def build_weights_proof(kind: TotalsKind, trace: ChunkedVector, updates: int) -> transaction_pb2.WeightsProof:
     """Proof that the last row of the claimed `trace` decides otherwise than the attempt says."""
-    totals = _encode_opening(trace.range_opening(_last_row_chunks(trace.shape, updates)))
+    totals = _encode_opening(trace.range_opening(_last_row_chunks(kind, trace.shape, updates)))
     return transaction_pb2.WeightsProof(totals=totals)
 
 
@@ -149,15 +149,17 @@ def _is_wrong_output(
 def _is_wrong_step(
     parameters: transaction_pb2.TaskParameters, attempt: state_pb2.Attempt, proof: transaction_pb2.StepProof
 ) -> bool:
-    shape, updates = _get_trace_shape(parameters, attempt), len(attempt.inputs)
-    if not (proof.j <= proof.k < updates and proof.row < traces.count_rows(parameters.length)):
+    kind, shape, updates = *_get_trace_shape(parameters, attempt), len(attempt.inputs)
+    if not (is_total(kind, proof.j, proof.k, updates) and proof.row < traces.count_rows(parameters.length)):
         raise ProofError(f"a trace of {updates} inputs has no entry ({proof.j}, {proof.k}) in row {proof.row}")
     if proof.HasField("before") != (proof.row > 0) or proof.HasField("update_k") != (proof.j != proof.k):
         raise ProofError("open the row before where there is one, and the second update where it is another one")
     entry = traces.Entry(proof.row, proof.j, proof.k)
     root = attempt.reduction.trace_root
-    after = _open_entry(shape, root, entry, updates, proof.after)
-    before = _open_entry(shape, root, entry._replace(row=proof.row - 1), updates, proof.before) if proof.row else 0
+    after = _open_entry(kind, shape, root, entry, updates, proof.after)
+    before = 0
+    if proof.row > 0:
+        before = _open_entry(kind, shape, root, entry._replace(row=proof.row - 1), updates, proof.before)
     update_shape = tasks.update_shape(parameters)
     chunks = _block_chunks(update_shape, proof.row)
     first = _open_range(update_shape, attempt.inputs[proof.j].update_root, chunks, proof.update_j, "the first update")
@@ -173,18 +175,20 @@ def _is_wrong_step(
 def _are_wrong_weights(
     parameters: transaction_pb2.TaskParameters, attempt: state_pb2.Attempt, proof: transaction_pb2.WeightsProof
 ) -> bool:
-    shape, updates = _get_trace_shape(parameters, attempt), len(attempt.inputs)
-    chunks = _last_row_chunks(shape, updates)
+    kind, shape, updates = *_get_trace_shape(parameters, attempt), len(attempt.inputs)
+    chunks = _last_row_chunks(kind, shape, updates)
     opened = _open_range(shape, attempt.reduction.trace_root, chunks, proof.totals, "the trace")
-    totals = traces.get_totals(opened, updates)
+    totals = traces.get_totals(kind, opened, updates)
     expected = derive_weights(parse_rule(attempt.rule), totals, tasks.get_facts(attempt))
     return expected != tuple(attempt.reduction.weights)
 
 
-def _get_trace_shape(parameters: transaction_pb2.TaskParameters, attempt: state_pb2.Attempt) -> Shape:
+def _get_trace_shape(
+    parameters: transaction_pb2.TaskParameters, attempt: state_pb2.Attempt
+) -> tuple[TotalsKind, Shape]:
     if not attempt.HasField("reduction"):
         raise ProofError(f"attempt {attempt.attempt_id} has no trace; prove a chunk of its model wrong")
-    return tasks.trace_shape(parameters, len(attempt.inputs))
+    return parse_rule(parameters.rule).totals, tasks.trace_shape(parameters, len(attempt.inputs))
 
 
 def _block_chunks(update_shape: Shape, row: int) -> range:
@@ -193,8 +197,8 @@ def _block_chunks(update_shape: Shape, row: int) -> range:
     return range(row * in_block, min((row + 1) * in_block, update_shape.chunks))
 
 
-def _last_row_chunks(trace_shape: Shape, updates: int) -> range:
-    start = trace_shape.length - count_totals(updates)
+def _last_row_chunks(kind: TotalsKind, trace_shape: Shape, updates: int) -> range:
+    start = trace_shape.length - count_totals(kind, updates)
     return range(start // trace_shape.chunk_values, trace_shape.chunks)
 
 
@@ -216,6 +220,13 @@ def _open_range(shape: Shape, root: bytes, chunks: range, opening: transaction_p
         raise ProofError(f"{what} does not open: {error}") from None
 
 
-def _open_entry(shape: Shape, root: bytes, entry: traces.Entry, updates: int, opening: transaction_pb2.Opening) -> int:
-    chunk, offset = divmod(traces.find_entry(entry, updates), shape.chunk_values)
+def _open_entry(
+    kind: TotalsKind,
+    shape: Shape,
+    root: bytes,
+    entry: traces.Entry,
+    updates: int,
+    opening: transaction_pb2.Opening,
+) -> int:
+    chunk, offset = divmod(traces.find_entry(kind, entry, updates), shape.chunk_values)
     return int(_open(shape, root, chunk, opening, f"the trace, row {entry.row},")[offset])

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from optfl import certificates, traces
 from optfl.rules import RoundFacts, parse_rule
 from optfl.rules.base import output_operations
-from optfl.rules.gram import count_totals
+from optfl.rules.gram import TotalsKind, count_totals
 from optfl.vectors import Shape
 from optfl.wire import state_pb2, transaction_pb2
 
@@ -106,13 +106,13 @@ def model_shape(parameters: transaction_pb2.TaskParameters) -> Shape:
 
 def trace_shape(parameters: transaction_pb2.TaskParameters, updates: int) -> Shape:
     """Of rules with totals: the shape of the trace of so many updates."""
-    return traces.trace_shape(parameters.length, updates)
+    return traces.trace_shape(parse_rule(parameters.rule).totals, parameters.length, updates)
 
 
 def needs_totals(parameters: transaction_pb2.TaskParameters) -> bool:
     """Whether attempts of such a task have a trace."""
     is_exact = parameters.arithmetic == transaction_pb2.ARITHMETIC_EXACT
-    return is_exact and parse_rule(parameters.rule).needs_totals
+    return is_exact and bool(parse_rule(parameters.rule).totals)
 
 
 def get_facts(attempt: state_pb2.Attempt) -> RoundFacts:
@@ -241,9 +241,15 @@ def compute_proof_bytes(parameters: transaction_pb2.TaskParameters) -> int:
         chunk = trace.chunk_values * trace.value_bytes + _compute_path_bytes(trace)
         # The siblings of a range are on both of its sides.
         block = min(traces.BLOCK_VALUES, parameters.length) * update.value_bytes + 2 * path
-        row = count_totals(parameters.clients_per_round) * trace.value_bytes
-        largest = max(output, 2 * chunk + 2 * block, row + 2 * chunk)
+        kind = parse_rule(parameters.rule).totals
+        row = count_totals(kind, parameters.clients_per_round) * trace.value_bytes
+        largest = max(output, 2 * chunk + _count_blocks(kind) * block, row + 2 * chunk)
     return largest + _ENVELOPE_BYTES
+
+
+def _count_blocks(kind: TotalsKind) -> int:
+    """Updates of which a step proof opens a block, at most."""
+    return 1 if kind == TotalsKind.NORMS else 2
 
 
 def _compute_path_bytes(shape: Shape) -> int:
@@ -254,6 +260,6 @@ def compute_proof_operations(parameters: transaction_pb2.TaskParameters) -> int:
     """Work of judging the most expensive proof of such a task, in values read."""
     rule, updates = parse_rule(parameters.rule), parameters.clients_per_round
     output = output_operations(rule, updates, parameters.chunk_values)
-    if not rule.needs_totals:
+    if not rule.totals:
         return output
-    return max(output, 2 * traces.BLOCK_VALUES, rule.weight_operations(updates))
+    return max(output, _count_blocks(rule.totals) * traces.BLOCK_VALUES, rule.weight_operations(updates))

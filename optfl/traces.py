@@ -1,7 +1,7 @@
 """The trace of a reduction: how a rule's totals came about, row by row, so that one wrong step shows (A5).
 
-An int64 vector of one row for each block of BLOCK_VALUES coordinates. Row i holds the totals of blocks 0..i, the upper
-triangle of the updates' Gram matrix (`optfl.rules.gram`), so that the last row has those of the whole round.
+An int64 vector of one row for each block of BLOCK_VALUES coordinates. Row i holds the totals of blocks 0..i, of the
+kind that the rule decides by (`optfl.rules.gram`), so that the last row has those of the whole round.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from optfl.rules.gram import Totals, compute_totals, count_totals, find_total
+from optfl.rules.gram import Totals, TotalsKind, compute_totals, count_totals, find_total, list_pairs
 from optfl.vectors import Shape
 
 BLOCK_VALUES = 1 << 17
@@ -32,9 +32,9 @@ def count_rows(length: int) -> int:
     return -(-length // BLOCK_VALUES)
 
 
-def trace_shape(length: int, updates: int) -> Shape:
-    """Shape of the trace of `updates` vectors of `length` values."""
-    return Shape("int64", count_rows(length) * count_totals(updates), CHUNK_VALUES)
+def trace_shape(kind: TotalsKind, length: int, updates: int) -> Shape:
+    """Shape of the trace of `updates` vectors of `length` values, by a rule with totals."""
+    return Shape("int64", count_rows(length) * count_totals(kind, updates), CHUNK_VALUES)
 
 
 def block_bounds(row: int, length: int) -> tuple[int, int]:
@@ -42,30 +42,30 @@ def block_bounds(row: int, length: int) -> tuple[int, int]:
     return row * BLOCK_VALUES, min((row + 1) * BLOCK_VALUES, length)
 
 
-def find_entry(entry: Entry, updates: int) -> int:
+def find_entry(kind: TotalsKind, entry: Entry, updates: int) -> int:
     """Where the entry stands in the trace."""
-    return entry.row * count_totals(updates) + find_total(entry.j, entry.k, updates)
+    return entry.row * count_totals(kind, updates) + find_total(kind, entry.j, entry.k, updates)
 
 
-def compute_trace(updates: Sequence[np.ndarray]) -> Totals:
-    """Trace int64[rows · K(K+1)/2] of K updates int16[D]: the reference; `offchain.kernels` has a faster one."""
+def compute_trace(kind: TotalsKind, updates: Sequence[np.ndarray]) -> Totals:
+    """Trace int64[rows · totals] of K updates int16[D]: the reference; `offchain.kernels` has a faster one."""
     length = len(updates[0])
     blocks = [slice(*block_bounds(row, length)) for row in range(count_rows(length))]
-    rows = [compute_totals(np.stack([update[block] for update in updates])) for block in blocks]
+    rows = [compute_totals(kind, np.stack([update[block] for update in updates])) for block in blocks]
     trace: Totals = np.cumsum(rows, axis=0, dtype=np.int64).reshape(-1)
     return trace
 
 
-def get_totals(trace: Totals, updates: int) -> Totals:
+def get_totals(kind: TotalsKind, trace: Totals, updates: int) -> Totals:
     """The last row."""
-    return trace[-count_totals(updates) :]
+    return trace[-count_totals(kind, updates) :]
 
 
-def find_first_difference(own: Totals, claimed: Totals, updates: int) -> Entry | None:
+def find_first_difference(kind: TotalsKind, own: Totals, claimed: Totals, updates: int) -> Entry | None:
     """The first wrong entry of `claimed`; None if none is. All before it are right, so that its step is wrong."""
     wrong = np.flatnonzero(own != claimed)
     if wrong.size == 0:
         return None
-    row, position = divmod(int(wrong[0]), count_totals(updates))
-    j, k = (int(index[position]) for index in np.triu_indices(updates))
+    row, position = divmod(int(wrong[0]), count_totals(kind, updates))
+    j, k = (int(index[position]) for index in list_pairs(kind, updates))
     return Entry(row, j, k)

@@ -13,7 +13,15 @@ from optfl.rules import parse_rule
 from optfl_sim.adversaries import ADVERSARIES, Kind, Outcome, Sizes, find_broken_assumptions, list_parties, parse_cast
 from optfl_sim.federation import Scenario
 
-RULES = ("median()", "trimmed_mean(f=1)", "fedavg()", "krum(f=1)", "multi_krum(f=2)", "nnm(f=1) | trimmed_mean(f=2)")
+RULES = (
+    "median()",
+    "trimmed_mean(f=1)",
+    "fedavg()",
+    "krum(f=1)",
+    "multi_krum(f=2)",
+    "nnm(f=1) | trimmed_mean(f=2)",
+    "norm_clipped_mean(norm=0)",
+)
 FLOAT_RULE = "float(mean)"
 TURN_BLOCKS = 30  # for f replicas that keep a reader waiting, one after the other, before the others are asked
 SMALL_UPDATES = {"update_bits": 8, "update_shift": 6}  # the largest values of a `SyntheticTrainer` just fit
@@ -75,7 +83,7 @@ def draw_scenario(seed: int, *, rounds: int = 12, mode: str | None = None, beyon
 
 def _list_adversaries(rule: str) -> list[str]:
     """Those that can do something in a task with this rule: about totals nobody lies where there are none."""
-    has_totals = rule != FLOAT_RULE and parse_rule(rule).needs_totals
+    has_totals = rule != FLOAT_RULE and bool(parse_rule(rule).totals)
     return [name for name, a in ADVERSARIES.items() if has_totals or a.outcome is not Outcome.MISREDUCED]
 
 

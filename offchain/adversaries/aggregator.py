@@ -25,8 +25,8 @@ from offchain.roles.views import Aggregate, compute_seed, submit, watch_task
 from optfl import tasks
 from optfl.aggregation import Aggregation, aggregate_chunk, derive_weights
 from optfl.fraud import build_output_proof
-from optfl.rules import RoundFacts, Totals, parse_rule
-from optfl.rules.gram import count_totals, find_total
+from optfl.rules import RoundFacts, Totals, TotalsKind, parse_rule
+from optfl.rules.gram import count_totals, list_pairs
 from optfl.traces import get_totals
 from optfl.vectors import ChunkedVector
 from optfl.wire import state_pb2, transaction_pb2
@@ -43,6 +43,11 @@ class Turn(NamedTuple):
     facts: RoundFacts
     honest: Int32Vector
     random: np.random.Generator
+
+    @property
+    def kind(self) -> TotalsKind:
+        """Of the totals of the task's rule."""
+        return parse_rule(self.parameters.rule).totals
 
 
 class ByzantineAggregator(Aggregator):
@@ -208,17 +213,21 @@ class MisreducingAggregator(ByzantineAggregator):
         """The trace that is claimed, and the totals that are taken to decide. By default it is all made up."""
         limits = np.iinfo(np.int64)
         made_up: Totals = turn.random.integers(limits.min, limits.max, trace.size, dtype=np.int64)
-        return made_up, get_totals(made_up, len(turn.updates))
+        return made_up, get_totals(turn.kind, made_up, len(turn.updates))
 
 
 class TraceEntryAggregator(MisreducingAggregator):
-    """Makes the first update look nearer to the last one, in one entry of one row and all behind it."""
+    """Adds to the last total of the first update in one row and all behind it.
+
+    Where totals are inner products it looks nearer to the last update, where they are norms it looks larger.
+    """
 
     def misreduce(self, turn: Turn, trace: Totals) -> tuple[Totals, Totals]:
         updates = len(turn.updates)
-        rows = trace.reshape(-1, count_totals(updates)).copy()
+        rows = trace.reshape(-1, count_totals(turn.kind, updates)).copy()
         start = int(turn.random.integers(len(rows)))
-        rows[start:, find_total(0, updates - 1, updates)] += 1 << 40
+        j, _ = list_pairs(turn.kind, updates)
+        rows[start:, np.flatnonzero(j == 0)[-1]] += 1 << 40
         return rows.reshape(-1), rows[-1]
 
 
@@ -226,7 +235,7 @@ class WrongWeightsAggregator(MisreducingAggregator):
     """Adds up truly, and decides as if whoever is near were far."""
 
     def misreduce(self, turn: Turn, trace: Totals) -> tuple[Totals, Totals]:
-        return trace, -get_totals(trace, len(turn.updates))
+        return trace, -get_totals(turn.kind, trace, len(turn.updates))
 
 
 class UnstoredTraceAggregator(MisreducingAggregator):

@@ -10,9 +10,9 @@ from offchain.kernels import compiled
 from offchain.kernels.hashing import find_functions
 from offchain.kernels.plans import plan_recipe
 from offchain.kernels.threads import count_threads, run_in_ranges
-from offchain.kernels.traces import PART_VALUES, TraceBuilder
+from offchain.kernels.traces import TraceBuilder
 from optfl.aggregation import Aggregation, check_inputs, derive_weights
-from optfl.rules import Nearest, Recipe, RoundFacts, Rule, Totals, Trim
+from optfl.rules import Nearest, Recipe, RoundFacts, Rule, Totals, TotalsKind, Trim
 from optfl.rules.base import Int16Array, Int32Array, Int64Array
 from optfl.traces import BLOCK_VALUES, get_totals
 
@@ -36,23 +36,23 @@ def aggregate(
     check_inputs(rule, base, updates, facts)
     threads = count_threads(threads)
     updates = _make_readable(updates)
-    trace = compute_trace(updates, threads) if rule.needs_totals else None
-    weights = derive_weights(rule, None if trace is None else get_totals(trace, len(updates)), facts)
+    trace = compute_trace(rule.totals, updates, threads) if rule.totals else None
+    weights = derive_weights(rule, None if trace is None else get_totals(rule.totals, trace, len(updates)), facts)
     return Aggregation(_carry_out(rule.recipe(weights, facts), base, updates, threads), weights, trace)
 
 
-def compute_trace(updates: Sequence[Int16Array], threads: int | None = None) -> Totals:
-    """Trace int64[rows · K(K+1)/2] of K updates int16[D], see `optfl.traces`."""
+def compute_trace(kind: TotalsKind, updates: Sequence[Int16Array], threads: int | None = None) -> Totals:
+    """Trace int64[rows · totals] of K updates int16[D], see `optfl.traces`."""
     updates = _make_readable(updates)
     addresses, length = _get_addresses(updates), len(updates[0])
-    builder = TraceBuilder(length, len(updates))
+    builder = TraceBuilder(kind, length, len(updates))
 
     def add(start: int, stop: int) -> None:
-        products = builder.make_products()
-        compiled.add_products(addresses, products, start, stop)
-        builder.add(products, start // BLOCK_VALUES)
+        sums = builder.make_sums()
+        builder.add_values(addresses, sums, start, stop)
+        builder.add(sums, start // BLOCK_VALUES)
 
-    run_in_ranges(add, length, PART_VALUES, count_threads(threads))
+    run_in_ranges(add, length, builder.part_values, count_threads(threads))
     return builder.build()
 
 
@@ -66,12 +66,14 @@ def warm_up() -> None:
         Recipe(Trim(0), one, 1 << 16),
         Recipe(Trim(1)),
         Recipe(Nearest(2)),
+        Recipe(Trim(1), np.arange(3), 2),
         Recipe(Trim(1), identity, 2),
         Recipe(Trim(1), identity, 1 << 16),
     ]
     for recipe in recipes:
         _carry_out(recipe, base, updates, threads=1)
-    compute_trace(updates, threads=1)
+    for kind in (TotalsKind.NORMS, TotalsKind.PRODUCTS):
+        compute_trace(kind, updates, threads=1)
     nothing = np.empty(0, dtype=np.int64)
     compiled.read_rows(nothing, nothing, 0, 0, 0, 0)
     find_functions()

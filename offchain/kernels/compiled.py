@@ -104,14 +104,16 @@ def _store(builder: Any, value: Any, address: Any) -> None:
     builder.store(value, builder.inttoptr(address, value.type.as_pointer())).align = 4
 
 
-def _sum_steps(builder: Any, count: int, steps: Any, make_terms: Callable[[Any], list[Any]]) -> list[Any]:
-    """`count` vectors of int32 sums over `steps` >= 1 of the terms that `make_terms(step)` gives."""
+def _sum_steps(
+    builder: Any, count: int, steps: Any, make_terms: Callable[[Any], list[Any]], kind: Any = _SUMS
+) -> list[Any]:
+    """`count` vectors of sums, of type `kind`, over `steps` >= 1 of the terms that `make_terms(step)` gives."""
     before = builder.block
     loop, after = builder.append_basic_block("loop"), builder.append_basic_block("after")
     builder.branch(loop)
     builder.position_at_end(loop)
     step = builder.phi(_INT64)
-    sums = [builder.phi(_SUMS) for _ in range(count)]
+    sums = [builder.phi(kind) for _ in range(count)]
     results = [builder.add(total, term) for total, term in zip(sums, make_terms(step), strict=True)]
     following = builder.add(step, _number(1))
     for phi, first, later in zip((step, *sums), (0, *[[0] * _LANES] * count), (following, *results), strict=True):
@@ -252,6 +254,23 @@ def _type_prefetch(_typing_context: Any, _address: Any) -> Any:
     return types.none(types.int64), generate
 
 
+def _type_sum_squares(_typing_context: Any, _row: Any, _steps: Any) -> Any:
+    """The sum of squares, in int64, of the int16[32 · `steps`] at `row`, `steps` >= 1."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        row, steps = arguments
+        kind = ir.VectorType(_INT64, _LANES)
+
+        def make_terms(step: Any) -> list[Any]:
+            values = _load(builder, _VALUES, _move(builder, row, (_number(_VALUES_BYTES), step)))
+            # Two squares are up to 2^31, which is no negative number here.
+            return [builder.zext(_multiply_pairs(builder, values, values), kind)]
+
+        return _sum_lanes(builder, *_sum_steps(builder, 1, steps, make_terms, kind))
+
+    return types.int64(types.int64, types.int64), generate
+
+
 def _type_mix_tile(
     _typing_context: Any,
     _pairs: Any,
@@ -299,6 +318,7 @@ _dot_tile = cast("Callable[..., None]", intrinsic(_type_dot_tile))
 _half_dot_tile = cast("Callable[..., None]", intrinsic(_type_half_dot_tile))
 _copy_measured = cast("Callable[[int, int, int], int]", intrinsic(_type_copy_measured))
 _prefetch = cast("Callable[[int], None]", intrinsic(_type_prefetch))
+_sum_squares = cast("Callable[[int, int], int]", intrinsic(_type_sum_squares))
 _mix_tile = cast("Callable[..., None]", intrinsic(_type_mix_tile))
 
 
@@ -607,6 +627,46 @@ def add_widely_mixed_column_mean(
         _sum_column(wire, network, column, total)
         base = carray(_pointer_to(base_address + 4 * block_start), (width,), np.int32)
         _add_mean(base, total, divisor, model[block_start : block_start + width])
+
+
+@_compile
+def add_scaled_column_mean(
+    base_address: int,
+    update_addresses: npt.NDArray[np.int64],
+    factors: npt.NDArray[np.int64],
+    network: npt.NDArray[np.int32],
+    column: npt.NDArray[np.int64],
+    divisor: int,
+    model: npt.NDArray[np.int32],
+    start: int,
+    stop: int,
+) -> None:
+    """Of a multiple `factors`[k] of each update, 0 <= factors <= 2^30: wires and their sum are below 2^57."""
+    wires = len(update_addresses)
+    wire = np.zeros((wires, BLOCK_VALUES), dtype=np.int64)
+    total = np.empty(BLOCK_VALUES, dtype=np.int64)
+    for block_start in range(start, stop, BLOCK_VALUES):
+        width = min(BLOCK_VALUES, stop - block_start)
+        for k in range(wires):
+            update = carray(_pointer_to(update_addresses[k] + 2 * block_start), (width,), np.int16)
+            row, factor = wire[k], factors[k]
+            for i in range(width):
+                row[i] = factor * update[i]
+        _sum_column(wire, network, column, total)
+        base = carray(_pointer_to(base_address + 4 * block_start), (width,), np.int32)
+        _add_mean(base, total, divisor, model[block_start : block_start + width])
+
+
+@_compile
+def add_squares(update_addresses: npt.NDArray[np.int64], squares: npt.NDArray[np.int64], start: int, stop: int) -> None:
+    """Add the sum of squares of each update to `squares` int64[K]. Exact for up to 2^32 values: below 2^62."""
+    steps = (stop - start) // 32
+    for k in range(len(update_addresses)):
+        update = carray(_pointer_to(update_addresses[k] + 2 * start), (stop - start,), np.int16)
+        if steps > 0:
+            squares[k] += _sum_squares(update.ctypes.data, steps)
+        for i in range(32 * steps, stop - start):
+            squares[k] += np.int64(update[i]) ** 2
 
 
 @_compile

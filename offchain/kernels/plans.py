@@ -34,7 +34,7 @@ def plan_recipe(recipe: Recipe, updates: int) -> Plan:
     """The plan for so many updates. Every recipe has one."""
     recipe = _simplify(recipe, updates)
     rows, inputs = recipe.rows, np.arange(updates)
-    if rows is None:
+    if rows is None or rows.ndim == 1:
         return Plan(inputs, _bind_column(recipe, updates))
     if len(rows) > 1 and recipe.denominator == 1 and _is_selection(rows):
         return Plan(rows.argmax(axis=1), _bind_column(Recipe(recipe.column), len(rows)))
@@ -51,13 +51,17 @@ def _simplify(recipe: Recipe, updates: int) -> Recipe:
     rows, denominator = recipe.rows, recipe.denominator
     combinations = updates if rows is None else len(rows)
     if recipe.column in (Trim(0), Nearest(combinations)):  # a plain mean of them: one combination
-        rows = np.ones((1, updates), dtype=np.int64) if rows is None else rows.sum(axis=0, keepdims=True)
+        if rows is None:
+            rows = np.ones(updates, dtype=np.int64)
+        rows = rows[None] if rows.ndim == 1 else rows.sum(axis=0, keepdims=True)
         denominator *= combinations
     if rows is None:
         return recipe
     common = int(np.gcd.reduce(rows, axis=None, initial=denominator))
-    column = recipe.column if len(rows) > 1 else Trim(0)
-    return Recipe(column, rows // common, denominator // common)
+    rows, denominator = rows // common, denominator // common
+    if rows.ndim == 1 and (rows == denominator).all():  # gone with `common`: nothing is scaled
+        return Recipe(recipe.column)
+    return Recipe(recipe.column if len(rows) > 1 else Trim(0), rows, denominator)
 
 
 def _is_selection(rows: Int64Array) -> bool:
@@ -89,6 +93,12 @@ def _bind_column(recipe: Recipe, updates: int) -> Kernel:
 
         def run(base: int, updates: Int64Array, model: Int32Array, start: int, stop: int) -> None:
             compiled.add_column_mean(base, updates, network, column, divisor, model, start, stop)
+
+    elif recipe.rows.ndim == 1:
+        factors = recipe.rows
+
+        def run(base: int, updates: Int64Array, model: Int32Array, start: int, stop: int) -> None:
+            compiled.add_scaled_column_mean(base, updates, factors, network, column, divisor, model, start, stop)
 
     elif recipe.denominator <= _MAX_INT32_DENOMINATOR and recipe.rows.max(initial=0) <= np.iinfo(np.int16).max:
         rows = np.ascontiguousarray(_pad(recipe.rows, compiled.MIX_ROWS, 2), dtype=np.int16)

@@ -16,13 +16,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from offchain.kernels import compiled
 from offchain.kernels.files import Dtype, VectorFile, VectorFileError, VectorFiles, create_vector_file
 from offchain.kernels.plans import Plan, plan_recipe
 from offchain.kernels.threads import count_threads, run_in_ranges
-from offchain.kernels.traces import PART_VALUES, TraceBuilder
+from offchain.kernels.traces import TraceBuilder
 from optfl.aggregation import derive_weights
-from optfl.rules import RoundFacts, Rule, RuleError, Totals
+from optfl.rules import RoundFacts, Rule, RuleError, Totals, TotalsKind
 from optfl.rules.base import check_sample_weights, check_updates
 from optfl.traces import BLOCK_VALUES, get_totals
 
@@ -69,8 +68,8 @@ def aggregate_files(
         if wrong := next((file for file in files if file.length != base_file.length), None):
             raise VectorFileError(f"{wrong.path}: {wrong.length} values where the base has {base_file.length}")
         streams = _Streams(base_file, files, update_shift, count_threads(threads))
-        trace = streams.compute_trace() if rule.needs_totals else None
-        weights = derive_weights(rule, None if trace is None else get_totals(trace, len(files)), facts)
+        trace = streams.compute_trace(rule.totals) if rule.totals else None
+        weights = derive_weights(rule, None if trace is None else get_totals(rule.totals, trace, len(files)), facts)
         streams.write_model(plan_recipe(rule.recipe(weights, facts), len(files)), model)
     return StreamedAggregation(weights, trace)
 
@@ -81,20 +80,20 @@ class _Streams:
         self._cores = threading.Semaphore(threads)
         self._local = threading.local()
 
-    def compute_trace(self) -> Totals:
-        builder = TraceBuilder(self._base.length, len(self._updates))
+    def compute_trace(self, kind: TotalsKind) -> Totals:
+        builder = TraceBuilder(kind, self._base.length, len(self._updates))
         files, piece = VectorFiles(self._updates), _choose_piece(len(self._updates))
 
         def add(start: int, stop: int) -> None:
-            products = builder.make_products()
+            sums = builder.make_sums()
             for piece_start in range(start, stop, piece):
                 width = min(piece, stop - piece_start)
                 buffer = self._read(files, piece_start, width, piece)
                 with self._cores:
-                    compiled.add_products(_list_addresses(buffer), products, 0, width)
-            builder.add(products, start // BLOCK_VALUES)
+                    builder.add_values(_list_addresses(buffer), sums, 0, width)
+            builder.add(sums, start // BLOCK_VALUES)
 
-        run_in_ranges(add, self._base.length, max(piece, PART_VALUES), 2 * self._threads)
+        run_in_ranges(add, self._base.length, max(piece, builder.part_values), 2 * self._threads)
         return builder.build()
 
     def write_model(self, plan: Plan, path: Path) -> None:

@@ -312,16 +312,17 @@ class Validator:
         if own.made.trace is None:
             return None
         parameters, updates = view.task.parameters, len(attempt.inputs)
+        kind = parse_rule(attempt.rule).totals
         trace = make_vector(tasks.trace_shape(parameters, updates), own.made.trace)
         name = f"round {attempt.round}, attempt {attempt.attempt_id}"
         if trace.root == attempt.reduction.trace_root:
             if own.made.weights == tuple(attempt.reduction.weights):
                 return None
             log.warning("%s: its totals are right and decide otherwise; proving that", name)
-            return build_weights_proof(trace, updates)
+            return build_weights_proof(kind, trace, updates)
         claimed = await fetch_trace(self._blobs, view, attempt)
         self.cost.bytes += len(claimed.data)
-        entry = find_first_difference(own.made.trace, claimed.values, updates)
+        entry = find_first_difference(kind, own.made.trace, claimed.values, updates)
         if entry is None:
             raise RuntimeError(f"{name}: two traces with two roots are equal")
         log.warning("%s: its trace is wrong from row %d on; proving entry (%d, %d)", name, *entry)
@@ -329,7 +330,7 @@ class Validator:
             _, vectors = own.inputs
         else:
             _, vectors = await self._fetch(view, [], [given.update_root for given in attempt.inputs])
-        return build_step_proof(entry, vectors, claimed)
+        return build_step_proof(kind, entry, vectors, claimed)
 
     def _compare_floats(
         self,

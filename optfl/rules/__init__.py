@@ -28,7 +28,7 @@ from optfl.rules.centred_clipping import CentredClipping
 from optfl.rules.clipping import Clipping
 from optfl.rules.fedavg import FedAvg
 from optfl.rules.geometric_median import GeometricMedian
-from optfl.rules.gram import Gram, Totals
+from optfl.rules.gram import Gram, Norms, Totals, TotalsKind
 from optfl.rules.krum import Krum, MultiKrum
 from optfl.rules.meamed import MeanAroundMedian
 from optfl.rules.median import Median
@@ -57,6 +57,7 @@ __all__ = [
     "Nearest",
     "NearestNeighbourMixing",
     "NormClippedMean",
+    "Norms",
     "Pipeline",
     "PreAggregator",
     "Recipe",
@@ -64,6 +65,7 @@ __all__ = [
     "Rule",
     "RuleError",
     "Totals",
+    "TotalsKind",
     "Trim",
     "TrimmedMean",
     "parse_rule",

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from optfl.rules.base import MAX_UPDATES, RoundFacts, check_gram, check_parameter
-from optfl.rules.clipping import FULL, check_factors, clip_to_limit
-from optfl.rules.gram import Gram
-from optfl.rules.pipeline import Mixture
+from optfl.rules.base import MAX_UPDATES, RoundFacts, check_norms, check_parameter
+from optfl.rules.clipping import Scaling, clip_to_limit
+from optfl.rules.gram import Measures
 
 
 @dataclass(frozen=True)
-class AdaptiveRobustClipping:
+class AdaptiveRobustClipping(Scaling):
     """The ⌊2f(n − f) / n⌋ updates of the largest norms are clipped to the next smaller norm. Needs n >= 2f+1 updates.
 
     Factors are rounded down to 2^-20. Sample weights stay with their updates.
@@ -32,27 +28,10 @@ class AdaptiveRobustClipping:
     def minimum_updates(self) -> int:
         return 2 * self.f + 1
 
-    @property
-    def needs_totals(self) -> bool:
-        return True
-
-    def count_mixed(self, updates: int) -> int:
-        return updates
-
-    def count_weights(self, updates: int) -> int:
-        return updates
-
     def count_whole(self, updates: int) -> int:
         """Updates that are not clipped, if no two norms are equal: more than half of them."""
         return updates - 2 * self.f * (updates - self.f) // updates
 
-    def weights(self, gram: Gram | None, facts: RoundFacts) -> tuple[int, ...]:
-        squares = check_gram(self, gram).squared_norms.tolist()
+    def weights(self, measures: Measures | None, facts: RoundFacts) -> tuple[int, ...]:
+        squares = check_norms(self, measures).squares.tolist()
         return clip_to_limit(squares, sorted(squares)[self.count_whole(facts.updates) - 1])
-
-    def mixture(self, weights: Sequence[int], facts: RoundFacts) -> Mixture:
-        check_factors(self, weights, facts.updates, self.count_whole(facts.updates))
-        return Mixture(np.diag(np.array(weights, dtype=np.int64)), FULL, facts.sample_weights)
-
-    def weight_operations(self, updates: int) -> int:
-        return 10 * updates * updates + 200 * updates

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from optfl.arithmetic import div_round_half_up
-from optfl.rules.gram import Gram
+from optfl.rules.gram import Gram, Measures, Norms, TotalsKind
 
 Int16Array = npt.NDArray[np.int16]
 Int32Array = npt.NDArray[np.int32]
@@ -63,7 +63,8 @@ class Recipe:
     """How an aggregate is made of its updates, once a rule has decided: what `output` and the kernels carry out.
 
     `rows` int64[M, K]: M combinations of the K updates, over one `denominator`, none of whose rows adds up to more than
-    that; None for the updates themselves. Then `column` at each coordinate of these. One division rounds, halves up.
+    that; int64[K] for a multiple of each update, the diagonal of such a matrix; None for the updates themselves. Then
+    `column` at each coordinate of these. One division rounds, halves up.
     """
 
     column: Trim | Nearest
@@ -88,11 +89,11 @@ class Rule(Protocol):
     def maximum_updates(self) -> int: ...
 
     @property
-    def needs_totals(self) -> bool:
-        """Whether the rule looks at inner products of the updates, and so needs a trace."""
+    def totals(self) -> TotalsKind:
+        """Which inner products of the updates the rule looks at: those that its trace has."""
         ...
 
-    def weights(self, gram: Gram | None, facts: RoundFacts) -> tuple[int, ...]:
+    def weights(self, measures: Measures | None, facts: RoundFacts) -> tuple[int, ...]:
         """What the totals decide, as integers below 2^64: part of an attempt's record. Empty for rules without."""
         ...
 
@@ -101,7 +102,10 @@ class Rule(Protocol):
         ...
 
     def mixed_updates(self, updates: int) -> int:
-        """Rows of the recipe: what a coordinate's output reads, in combinations of all K updates; 0 for none."""
+        """Rows of the recipe: what a coordinate's output reads, in combinations of all K updates; 0 for none.
+
+        Multiples of single updates count as the updates themselves.
+        """
         ...
 
     def weight_operations(self, updates: int) -> int:
@@ -113,7 +117,18 @@ class Rule(Protocol):
         ...
 
 
-class CoordinatewiseRule:
+class BaseRule:
+    """Shared by rules for any number of updates whose recipe takes no more to make than to read their weights."""
+
+    @property
+    def maximum_updates(self) -> int:
+        return MAX_UPDATES
+
+    def recipe_operations(self, updates: int) -> int:
+        return updates
+
+
+class CoordinatewiseRule(BaseRule):
     """Shared by rules whose every output coordinate depends on the same coordinate of the updates alone."""
 
     @property
@@ -121,14 +136,10 @@ class CoordinatewiseRule:
         return 1
 
     @property
-    def maximum_updates(self) -> int:
-        return MAX_UPDATES
+    def totals(self) -> TotalsKind:
+        return TotalsKind.NONE
 
-    @property
-    def needs_totals(self) -> bool:
-        return False
-
-    def weights(self, gram: Gram | None, facts: RoundFacts) -> tuple[int, ...]:
+    def weights(self, measures: Measures | None, facts: RoundFacts) -> tuple[int, ...]:
         return ()
 
     def mixed_updates(self, updates: int) -> int:
@@ -137,29 +148,21 @@ class CoordinatewiseRule:
     def weight_operations(self, updates: int) -> int:
         return 0
 
-    def recipe_operations(self, updates: int) -> int:
-        return updates
 
-
-class GramRule:
+class GramRule(BaseRule):
     """Shared by rules that need the Gram matrix of the updates."""
 
-    def recipe_operations(self, updates: int) -> int:
-        return updates
-
     @property
-    def maximum_updates(self) -> int:
-        return MAX_UPDATES
-
-    @property
-    def needs_totals(self) -> bool:
-        return True
+    def totals(self) -> TotalsKind:
+        return TotalsKind.PRODUCTS
 
 
 def compute_output(recipe: Recipe, chunk: Int16Array) -> Int32Array:
     """The aggregate int32[c] of one chunk int16[K, c]: the reference that the ledger executes."""
     values: Int64Array = chunk.astype(np.int64)
-    if recipe.rows is not None:
+    if recipe.rows is not None and recipe.rows.ndim == 1:
+        values *= recipe.rows[:, None]
+    elif recipe.rows is not None:
         # Exact: see MAX_MEAN_DENOMINATOR. Several times as quick as `@`, which walks columns.
         values = np.einsum("mk,kc->mc", recipe.rows, values)
     if len(values) > 1:
@@ -248,8 +251,15 @@ def check_no_weights(rule: object, weights: Sequence[int]) -> None:
         raise RuleError(f"{len(weights)} weights; {rule} has none, no totals decide it")
 
 
-def check_gram(rule: object, gram: Gram | None) -> Gram:
-    """The totals that `rule` cannot do without."""
-    if gram is None:
-        raise RuleError(f"{rule} decides by inner products; give it totals")
-    return gram
+def check_gram(rule: object, measures: Measures | None) -> Gram:
+    """The inner products that `rule` cannot do without."""
+    if not isinstance(measures, Gram):
+        raise RuleError(f"{rule} decides by inner products; give it totals of all pairs of updates")
+    return measures
+
+
+def check_norms(rule: object, measures: Measures | None) -> Norms:
+    """The norms that `rule` cannot do without."""
+    if measures is None:
+        raise RuleError(f"{rule} decides by norms; give it totals")
+    return measures.norms

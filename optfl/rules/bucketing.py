@@ -10,7 +10,7 @@ from math import lcm
 import numpy as np
 
 from optfl.rules.base import MAX_UPDATES, RoundFacts, check_no_weights, check_parameter
-from optfl.rules.gram import Gram
+from optfl.rules.gram import Measures, TotalsKind
 from optfl.rules.pipeline import Mixture
 
 BUCKETING_DOMAIN = b"optfl/bucketing/v1"
@@ -37,7 +37,11 @@ class Bucketing:
         return 1
 
     @property
-    def needs_totals(self) -> bool:
+    def totals(self) -> TotalsKind:
+        return TotalsKind.NONE
+
+    @property
+    def scales(self) -> bool:
         return False
 
     def count_mixed(self, updates: int) -> int:
@@ -46,7 +50,7 @@ class Bucketing:
     def count_weights(self, updates: int) -> int:
         return 0
 
-    def weights(self, gram: Gram | None, facts: RoundFacts) -> tuple[int, ...]:
+    def weights(self, measures: Measures | None, facts: RoundFacts) -> tuple[int, ...]:
         return ()
 
     def mixture(self, weights: Sequence[int], facts: RoundFacts) -> Mixture:

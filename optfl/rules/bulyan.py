@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from optfl.rules.base import MAX_UPDATES, GramRule, Nearest, Recipe, RoundFacts, check_gram, check_parameter
-from optfl.rules.gram import Gram, Integers, pack_selection
+from optfl.rules.gram import Integers, Measures, pack_selection
 from optfl.rules.krum import check_selection
 
 
@@ -34,8 +34,8 @@ class Bulyan(GramRule):
     def minimum_updates(self) -> int:
         return 4 * self.f + 3
 
-    def weights(self, gram: Gram | None, facts: RoundFacts) -> tuple[int, ...]:
-        distances = check_gram(self, gram).squared_distances
+    def weights(self, measures: Measures | None, facts: RoundFacts) -> tuple[int, ...]:
+        distances = check_gram(self, measures).squared_distances
         return pack_selection(select_by_krum(distances, self.f, facts.updates - 2 * self.f), facts.updates)
 
     def recipe(self, weights: Sequence[int], facts: RoundFacts) -> Recipe:

@@ -19,7 +19,7 @@ from optfl.rules.base import (
     check_parameter,
 )
 from optfl.rules.clipping import compute_factor, find_lower_median
-from optfl.rules.gram import Gram
+from optfl.rules.gram import Measures
 
 MAX_STEPS = 32
 _DENOMINATOR = 1 << 40
@@ -53,8 +53,8 @@ class CentredClipping(GramRule):
     def minimum_updates(self) -> int:
         return 1
 
-    def weights(self, gram: Gram | None, facts: RoundFacts) -> tuple[int, ...]:
-        gram = check_gram(self, gram)
+    def weights(self, measures: Measures | None, facts: RoundFacts) -> tuple[int, ...]:
+        gram = check_gram(self, measures)
         numerators = (0,) * facts.updates
         fixed_limit = (self.norm * _DENOMINATOR * gram.denominator) ** 2
         whole = facts.updates << _FACTOR_BITS

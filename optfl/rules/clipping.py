@@ -8,15 +8,44 @@ from math import isqrt
 
 import numpy as np
 
-from optfl.rules.base import FACTOR_BITS, MAX_NORM, RoundFacts, RuleError, check_gram, check_integers, check_parameter
-from optfl.rules.gram import Gram
+from optfl.rules.base import FACTOR_BITS, MAX_NORM, RoundFacts, RuleError, check_integers, check_norms, check_parameter
+from optfl.rules.gram import Measures, Norms, TotalsKind
 from optfl.rules.pipeline import Mixture
 
 FULL = 1 << FACTOR_BITS
 
 
+class Scaling:
+    """Shared by pre-aggregators that multiply each update by a factor in 2^-20, which their norms decide."""
+
+    @property
+    def totals(self) -> TotalsKind:
+        return TotalsKind.NORMS
+
+    @property
+    def scales(self) -> bool:
+        return True
+
+    def count_mixed(self, updates: int) -> int:
+        return updates
+
+    def count_weights(self, updates: int) -> int:
+        return updates
+
+    def count_whole(self, updates: int) -> int:
+        """Updates that are left as they are, whatever their norms."""
+        raise NotImplementedError
+
+    def mixture(self, weights: Sequence[int], facts: RoundFacts) -> Mixture:
+        check_factors(self, weights, facts.updates, self.count_whole(facts.updates))
+        return Mixture(np.array(weights, dtype=np.int64), FULL, facts.sample_weights)
+
+    def weight_operations(self, updates: int) -> int:
+        return count_clipping(updates)
+
+
 @dataclass(frozen=True)
-class Clipping:
+class Clipping(Scaling):
     """Each update times min(1, norm / its own norm), rounded down to 2^-20. Sample weights stay with their updates.
 
     `norm` in units of 2^-fraction_bits; 0 for the lower median of the round's norms.
@@ -34,32 +63,23 @@ class Clipping:
     def minimum_updates(self) -> int:
         return 1
 
-    @property
-    def needs_totals(self) -> bool:
-        return True
+    def count_whole(self, updates: int) -> int:
+        return 0 if self.norm else count_lower_half(updates)
 
-    def count_mixed(self, updates: int) -> int:
-        return updates
-
-    def count_weights(self, updates: int) -> int:
-        return updates
-
-    def weights(self, gram: Gram | None, facts: RoundFacts) -> tuple[int, ...]:
-        return clip_to_norm(check_gram(self, gram), self.norm)
-
-    def mixture(self, weights: Sequence[int], facts: RoundFacts) -> Mixture:
-        check_factors(self, weights, facts.updates, 0 if self.norm else count_lower_half(facts.updates))
-        return Mixture(np.diag(np.array(weights, dtype=np.int64)), FULL, facts.sample_weights)
-
-    def weight_operations(self, updates: int) -> int:
-        return 10 * updates * updates + 200 * updates
+    def weights(self, measures: Measures | None, facts: RoundFacts) -> tuple[int, ...]:
+        return clip_to_norm(check_norms(self, measures), self.norm)
 
 
-def clip_to_norm(gram: Gram, norm: int) -> tuple[int, ...]:
+def clip_to_norm(norms: Norms, norm: int) -> tuple[int, ...]:
     """Factors over 2^20 that bring each vector's norm down to `norm` units, or to their lower median if that is 0."""
-    squares = gram.squared_norms.tolist()
-    limit = (norm * gram.denominator) ** 2 if norm else find_lower_median(squares)
+    squares = norms.squares.tolist()
+    limit = (norm * norms.denominator) ** 2 if norm else find_lower_median(squares)
     return clip_to_limit(squares, limit)
+
+
+def count_clipping(updates: int) -> int:
+    """Work of clipping as many norms, in the unit of `weight_operations`."""
+    return 200 * updates
 
 
 def clip_to_limit(squares: Sequence[int], limit: int) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from optfl.rules.base import (
     check_integers,
     check_parameter,
 )
-from optfl.rules.gram import Gram
+from optfl.rules.gram import Measures
 
 MAX_STEPS = 32
 _FULL = 1 << 30  # the weight of the update nearest to the last iterate
@@ -45,8 +45,8 @@ class GeometricMedian(GramRule):
     def minimum_updates(self) -> int:
         return 1
 
-    def weights(self, gram: Gram | None, facts: RoundFacts) -> tuple[int, ...]:
-        gram = check_gram(self, gram)
+    def weights(self, measures: Measures | None, facts: RoundFacts) -> tuple[int, ...]:
+        gram = check_gram(self, measures)
         numerators, total = (0,) * facts.updates, 1
         for _ in range(self.steps):
             unit = (total * gram.denominator) ** 2

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from optfl.rules.base import MAX_UPDATES, GramRule, Recipe, RoundFacts, RuleError, Trim, check_gram, check_parameter
-from optfl.rules.gram import Gram, Integers, count_words, pack_selection, unpack_selection
+from optfl.rules.gram import Integers, Measures, count_words, pack_selection, unpack_selection
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,13 @@ class Krum(GramRule):
     def count_chosen(self, updates: int) -> int:
         return 1
 
-    def weights(self, gram: Gram | None, facts: RoundFacts) -> tuple[int, ...]:
-        scores = compute_scores(check_gram(self, gram).squared_distances, facts.updates - self.f - 1)
+    def weights(self, measures: Measures | None, facts: RoundFacts) -> tuple[int, ...]:
+        scores = compute_scores(check_gram(self, measures).squared_distances, facts.updates - self.f - 1)
         best = sorted(range(facts.updates), key=lambda update: scores[update])  # stable: selection order breaks ties
         return pack_selection(best[: self.count_chosen(facts.updates)], facts.updates)
 
     def recipe(self, weights: Sequence[int], facts: RoundFacts) -> Recipe:
-        chosen = check_selection(weights, facts.updates, self.count_chosen(facts.updates))
-        row = np.zeros((1, facts.updates), dtype=np.int64)
-        row[0, chosen] = 1
-        return Recipe(Trim(0), row, len(chosen))
+        return average_selection(weights, facts.updates, self.count_chosen(facts.updates))
 
     def mixed_updates(self, updates: int) -> int:
         return 1
@@ -80,3 +77,10 @@ def check_selection(words: Sequence[int], updates: int, count: int) -> list[int]
     if chosen is None or len(chosen) != count:
         raise RuleError(f"the weights are no selection of {count} from {updates} updates")
     return chosen
+
+
+def average_selection(words: Sequence[int], updates: int, count: int) -> Recipe:
+    """The mean of the chosen. RuleError as `check_selection`."""
+    row = np.zeros((1, updates), dtype=np.int64)
+    row[0, check_selection(words, updates, count)] = 1
+    return Recipe(Trim(0), row, count)

@@ -8,9 +8,9 @@ from functools import cache
 
 import numpy as np
 
-from optfl.rules.base import MAX_UPDATES, GramRule, Recipe, RoundFacts, Trim, check_gram, check_parameter
-from optfl.rules.gram import Gram, Integers, pack_selection
-from optfl.rules.krum import check_selection
+from optfl.rules.base import MAX_UPDATES, GramRule, Recipe, RoundFacts, check_gram, check_parameter
+from optfl.rules.gram import Integers, Measures, pack_selection
+from optfl.rules.krum import average_selection
 
 MAX_F = 13
 MAX_SEARCH = 1 << 24
@@ -41,15 +41,12 @@ class MinimumDiameterAveraging(GramRule):
     def maximum_updates(self) -> int:
         return find_maximum_updates(self.f)
 
-    def weights(self, gram: Gram | None, facts: RoundFacts) -> tuple[int, ...]:
-        chosen = find_tightest(check_gram(self, gram).squared_distances, self.f)
+    def weights(self, measures: Measures | None, facts: RoundFacts) -> tuple[int, ...]:
+        chosen = find_tightest(check_gram(self, measures).squared_distances, self.f)
         return pack_selection(chosen, facts.updates)
 
     def recipe(self, weights: Sequence[int], facts: RoundFacts) -> Recipe:
-        chosen = check_selection(weights, facts.updates, facts.updates - self.f)
-        row = np.zeros((1, facts.updates), dtype=np.int64)
-        row[0, chosen] = 1
-        return Recipe(Trim(0), row, len(chosen))
+        return average_selection(weights, facts.updates, facts.updates - self.f)
 
     def mixed_updates(self, updates: int) -> int:
         return 1

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from optfl.rules.base import MAX_UPDATES, RoundFacts, RuleError, check_gram, check_parameter
-from optfl.rules.gram import Gram, count_words, pack_selection
+from optfl.rules.gram import Measures, TotalsKind, count_words, pack_selection
 from optfl.rules.krum import check_selection
 from optfl.rules.pipeline import Mixture
 
@@ -33,8 +33,12 @@ class NearestNeighbourMixing:
         return 2 * self.f + 1
 
     @property
-    def needs_totals(self) -> bool:
-        return True
+    def totals(self) -> TotalsKind:
+        return TotalsKind.PRODUCTS
+
+    @property
+    def scales(self) -> bool:
+        return False
 
     def count_mixed(self, updates: int) -> int:
         return updates
@@ -42,8 +46,8 @@ class NearestNeighbourMixing:
     def count_weights(self, updates: int) -> int:
         return updates * count_words(updates)
 
-    def weights(self, gram: Gram | None, facts: RoundFacts) -> tuple[int, ...]:
-        gram = check_gram(self, gram)
+    def weights(self, measures: Measures | None, facts: RoundFacts) -> tuple[int, ...]:
+        gram = check_gram(self, measures)
         kept, words = facts.updates - self.f, list[int]()
         for update, distances in enumerate(gram.squared_distances.tolist()):
             # Itself first: totals that somebody made up may have others at a distance below 0.

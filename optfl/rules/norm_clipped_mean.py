@@ -11,21 +11,21 @@ from optfl.rules.base import (
     FACTOR_BITS,
     MAX_MEAN_DENOMINATOR,
     MAX_NORM,
-    GramRule,
+    BaseRule,
     Recipe,
     RoundFacts,
     Trim,
-    check_gram,
+    check_norms,
     check_parameter,
     check_total_weight,
     fit_rows,
 )
-from optfl.rules.clipping import check_factors, clip_to_norm, count_lower_half
-from optfl.rules.gram import Gram
+from optfl.rules.clipping import check_factors, clip_to_norm, count_clipping, count_lower_half
+from optfl.rules.gram import Measures, TotalsKind
 
 
 @dataclass(frozen=True)
-class NormClippedMean(GramRule):
+class NormClippedMean(BaseRule):
     """Σ w_i·c_i·x_i / Σ w_i, w_i the sample weights and c_i = min(1, norm / ‖x_i‖), rounded down to 2^-20.
 
     `norm` in units of 2^-fraction_bits; 0 for the lower median of the round's norms, which less than half of the
@@ -46,8 +46,12 @@ class NormClippedMean(GramRule):
     def minimum_updates(self) -> int:
         return 1
 
-    def weights(self, gram: Gram | None, facts: RoundFacts) -> tuple[int, ...]:
-        return clip_to_norm(check_gram(self, gram), self.norm)
+    @property
+    def totals(self) -> TotalsKind:
+        return TotalsKind.NORMS
+
+    def weights(self, measures: Measures | None, facts: RoundFacts) -> tuple[int, ...]:
+        return clip_to_norm(check_norms(self, measures), self.norm)
 
     def recipe(self, weights: Sequence[int], facts: RoundFacts) -> Recipe:
         check_factors(self, weights, facts.updates, 0 if self.norm else count_lower_half(facts.updates))
@@ -59,4 +63,4 @@ class NormClippedMean(GramRule):
         return 1
 
     def weight_operations(self, updates: int) -> int:
-        return 10 * updates * updates + 200 * updates
+        return count_clipping(updates)

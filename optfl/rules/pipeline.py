@@ -7,7 +7,6 @@ rows are rounded down (`fit_rows`); values are rounded once, in the output.
 from __future__ import annotations
 
 import bisect
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,14 +23,15 @@ from optfl.rules.base import (
     check_updates,
     fit_rows,
 )
-from optfl.rules.gram import Gram, multiply
+from optfl.rules.gram import Measures, TotalsKind, compose, count_totals
 
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
     """M combinations of K updates: `rows` int64[M, K] >= 0 over one `denominator`, which no row's sum exceeds.
 
-    `sample_weights`: what each combination counts for in a rule that weighs them.
+    Of a pre-aggregator that scales: `rows` int64[K], a multiple of each. `sample_weights`: what each combination counts
+    for in a rule that weighs them.
     """
 
     rows: Int64Array
@@ -46,7 +46,14 @@ class PreAggregator(Protocol):
     def minimum_updates(self) -> int: ...
 
     @property
-    def needs_totals(self) -> bool: ...
+    def totals(self) -> TotalsKind:
+        """Which inner products of what it gets it looks at."""
+        ...
+
+    @property
+    def scales(self) -> bool:
+        """Whether it makes a multiple of each vector that it gets, so that their norms follow from norms alone."""
+        ...
 
     def count_mixed(self, updates: int) -> int:
         """Combinations that it makes of so many updates."""
@@ -56,7 +63,7 @@ class PreAggregator(Protocol):
         """Integers that `weights` gives."""
         ...
 
-    def weights(self, gram: Gram | None, facts: RoundFacts) -> tuple[int, ...]: ...
+    def weights(self, measures: Measures | None, facts: RoundFacts) -> tuple[int, ...]: ...
 
     def mixture(self, weights: Sequence[int], facts: RoundFacts) -> Mixture:
         """RuleError for weights that no totals could have given."""
@@ -97,24 +104,29 @@ class Pipeline:
         *_, mixed = self._count_inputs(updates)
         return mixed > self.rule.maximum_updates
 
-    @property
-    def needs_totals(self) -> bool:
-        return self.rule.needs_totals or any(stage.needs_totals for stage in self.stages)
+    @cached_property
+    def totals(self) -> TotalsKind:
+        return self._kinds[0]
 
-    def weights(self, gram: Gram | None, facts: RoundFacts) -> tuple[int, ...]:
+    @cached_property
+    def _kinds(self) -> list[TotalsKind]:
+        """For each stage, and at last for the rule, which inner products of what it gets are needed from there on."""
+        kinds = [self.rule.totals]
+        for stage in reversed(self.stages):
+            after = kinds[0] if stage.scales or not kinds[0] else TotalsKind.PRODUCTS
+            kinds.insert(0, max(stage.totals, after))
+        return kinds
+
+    def weights(self, measures: Measures | None, facts: RoundFacts) -> tuple[int, ...]:
         derived: list[int] = []
-        for stage, is_mixed in zip(self.stages, self._are_mixed(), strict=True):
-            weights = stage.weights(gram, facts)
+        for stage, needed_after in zip(self.stages, self._kinds[1:], strict=True):
+            weights = stage.weights(measures, facts)
             derived += weights
             mixture = stage.mixture(weights, facts)
-            gram = gram.mix(mixture.rows, mixture.denominator) if gram is not None and is_mixed else None
+            if measures is not None:
+                measures = measures.mix(mixture.rows, mixture.denominator) if needed_after else None
             facts = RoundFacts(mixture.sample_weights, facts.beacon)
-        return (*derived, *self.rule.weights(gram, facts))
-
-    def _are_mixed(self) -> list[bool]:
-        """For each stage whether what comes after it needs the Gram matrix of what it makes."""
-        after = [stage.needs_totals for stage in self.stages[1:]] + [self.rule.needs_totals]
-        return [any(after[i:]) for i in range(len(after))]
+        return (*derived, *self.rule.weights(measures, facts))
 
     def recipe(self, weights: Sequence[int], facts: RoundFacts) -> Recipe:
         check_updates(self, facts.updates)
@@ -141,23 +153,31 @@ class Pipeline:
 
     def mixed_updates(self, updates: int) -> int:
         *_, mixed = self._count_inputs(updates)
-        return self.rule.mixed_updates(mixed) or mixed
+        return self.rule.mixed_updates(mixed) or (0 if all(stage.scales for stage in self.stages) else mixed)
 
     def weight_operations(self, updates: int) -> int:
         operations = 0
         inputs = list(self._count_inputs(updates))
-        for stage, is_mixed, k, m in zip(self.stages, self._are_mixed(), inputs, inputs[1:], strict=False):
+        for stage, kind, k, m in zip(self.stages, self._kinds[1:], inputs, inputs[1:], strict=False):
             operations += stage.weight_operations(k)
-            if is_mixed:  # two products of matrices in a few limbs, which take cutting
+            if kind and not stage.scales:  # two products of matrices in a few limbs, which take cutting
                 operations += m * k * (k + m) // 2 + 150 * k * (k + m)
+            elif kind:
+                operations += 100 * count_totals(kind, k)
         return operations + self.rule.weight_operations(inputs[-1])
 
     def recipe_operations(self, updates: int) -> int:
-        inputs = list(self._count_inputs(updates))
-        # Each stage but the first, and a rule with rows, multiplies what it makes with all that came before it.
-        products = sum(m * k * updates for k, m in itertools.pairwise(inputs[1:]))
-        products += self.rule.mixed_updates(inputs[-1]) * inputs[-1] * updates
-        return products // 2 + 16 * sum(m * updates for m in inputs)
+        *inputs, last = self._count_inputs(updates)
+        parts = [(stage.scales, k, stage.count_mixed(k)) for stage, k in zip(self.stages, inputs, strict=True)]
+        if made := self.rule.mixed_updates(last):
+            parts.append((False, last, made))
+        operations, columns = updates, 1  # of the rows so far: one while they are multiples
+        for scales, k, m in parts:
+            if columns > 1 and not scales:
+                operations += m * k * columns // 2
+            columns = columns if scales else updates
+            operations += 32 * m * columns
+        return operations
 
 
 def _combine(
@@ -166,4 +186,4 @@ def _combine(
     """Rows that do `inner`, if there is one, and then `outer`, over a denominator of `most` at most."""
     if inner is None:
         return outer, outer_denominator
-    return fit_rows(multiply(outer, inner.astype(object)), outer_denominator * inner_denominator, most)
+    return fit_rows(compose(outer, inner.astype(object)), outer_denominator * inner_denominator, most)

@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 from optfl import merkle, tasks, traces
-from optfl.rules import RoundFacts, RuleError, Totals, parse_rule
+from optfl.rules import RoundFacts, RuleError, Totals, TotalsKind, parse_rule
 from optfl.vectors import DEFAULT_CHUNK_VALUES, ChunkedVector, Shape, ShapeError
 from optfl_cli.display import print_fields, print_json
 from optfl_cli.errors import UserError
@@ -77,7 +77,7 @@ def command(
     try:
         Shape("int32", 1, chunk_values)
         rule = parse_rule(rule_text)
-        if trace_path is not None and not rule.needs_totals:
+        if trace_path is not None and not rule.totals:
             raise UserError(f"{rule} has no trace; leave out --trace")
         done = aggregate_files(rule, base, updates, facts, output, update_shift=shift, threads=threads)
         seconds = time.monotonic() - started
@@ -95,7 +95,7 @@ def command(
         "model_root": model_root.hex(),
     }
     if done.trace is not None:
-        fields["trace_root"] = _hash_trace(done.trace, length, len(updates)).hex()
+        fields["trace_root"] = _hash_trace(rule.totals, done.trace, length, len(updates)).hex()
     if as_json:
         print_json({**fields, "weights": list(done.weights)})
     else:
@@ -134,5 +134,5 @@ def _hash_model(path: Path, chunk_values: int) -> tuple[int, bytes]:
         return file.length, merkle.compute_root(leaves)
 
 
-def _hash_trace(trace: Totals, length: int, updates: int) -> bytes:
-    return ChunkedVector(traces.trace_shape(length, updates), trace).root
+def _hash_trace(kind: TotalsKind, trace: Totals, length: int, updates: int) -> bytes:
+    return ChunkedVector(traces.trace_shape(kind, length, updates), trace).root

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from optfl import tasks, traces
 from optfl.aggregation import aggregate, aggregate_chunk, derive_weights
 from optfl.fraud import Proof, ProofError, build_output_proof, build_step_proof, build_weights_proof, is_fraud
-from optfl.rules import RoundFacts, Rule, parse_rule
-from optfl.rules.gram import count_totals
+from optfl.rules import RoundFacts, Rule, TotalsKind, parse_rule
+from optfl.rules.gram import count_totals, find_total, is_total, list_pairs
 from optfl.vectors import ChunkedVector
 from optfl.wire import state_pb2, transaction_pb2
 
@@ -32,6 +32,8 @@ TOTALS_RULES = [
     "minimum_diameter(f=1)",
     "nnm(f=2) | trimmed_mean(f=1)",
     "arc(f=1) | median()",
+    "clipping(norm=900) | arc(f=1) | norm_clipped_mean(norm=0)",
+    "bucketing(s=2) | clipping(norm=0) | median()",
     "clipping(norm=9000) | bucketing(s=2) | krum(f=1)",
 ]
 CLIENTS = 7  # enough for each of them
@@ -58,12 +60,16 @@ class Case:
     def facts(self) -> RoundFacts:
         return tasks.get_facts(self.attempt)
 
+    @property
+    def kind(self) -> TotalsKind:
+        return self.rule.totals
+
     def claim_totals(self, trace: npt.NDArray[np.int64], totals: npt.NDArray[np.int64] | None = None) -> None:
         """Claim `trace`, and decide by its last row or by `totals`, with a model that follows from that."""
         shape = tasks.trace_shape(self.parameters, len(self.updates))
         self.trace = ChunkedVector(shape, trace)
         weights = derive_weights(
-            self.rule, traces.get_totals(trace, len(self.updates)) if totals is None else totals, self.facts
+            self.rule, traces.get_totals(self.kind, trace, len(self.updates)) if totals is None else totals, self.facts
         )
         self.attempt.reduction.trace_root = self.trace.root
         self.attempt.reduction.weights[:] = weights
@@ -75,18 +81,17 @@ class Case:
     def step(self, row: int, j: int, k: int) -> transaction_pb2.StepProof:
         if self.trace is None:
             raise AssertionError("no trace")
-        return build_step_proof(traces.Entry(row, j, k), self.updates, self.trace)
+        return build_step_proof(self.kind, traces.Entry(row, j, k), self.updates, self.trace)
 
     def all_steps(self) -> Iterator[transaction_pb2.StepProof]:
         for row in range(traces.count_rows(self.parameters.length)):
-            for j in range(len(self.updates)):
-                for k in range(j, len(self.updates)):
-                    yield self.step(row, j, k)
+            for j, k in zip(*list_pairs(self.kind, len(self.updates)), strict=True):
+                yield self.step(row, int(j), int(k))
 
     def decision(self) -> transaction_pb2.WeightsProof:
         if self.trace is None:
             raise AssertionError("no trace")
-        return build_weights_proof(self.trace, len(self.updates))
+        return build_weights_proof(self.kind, self.trace, len(self.updates))
 
     def claim(self, coordinate: int, difference: int) -> None:
         values = self.claimed.values.copy()
@@ -319,10 +324,12 @@ def test_invariant_2_fuzz(rule: str, length: int, chunk_values: int, clients: in
 def test_one_wrong_step_is_a_fraud_and_no_other_is(rule: str, row: int, j: int, k: int) -> None:
     """What comes after it adds up truly, and the model is what it decides: only this one step shows the lie."""
     case = make_case(rule, 150, 32, CLIENTS)
-    trace = case.trace.values.copy().reshape(3, count_totals(CLIENTS)) if case.trace else None
+    trace = case.trace.values.copy().reshape(3, count_totals(case.kind, CLIENTS)) if case.trace else None
     if trace is None:
         raise AssertionError
-    trace[row:, traces.find_entry(traces.Entry(0, j, k), CLIENTS)] += 1
+    if not is_total(case.kind, j, k, CLIENTS):
+        k = j
+    trace[row:, find_total(case.kind, j, k, CLIENTS)] += 1
     case.claim_totals(trace.reshape(-1))
     wrong = {(p.row, p.j, p.k) for p in case.all_steps() if case.is_fraud(p)}
     assert wrong == {(row, j, k)}
@@ -337,7 +344,7 @@ def test_deciding_otherwise_is_a_fraud_and_nothing_else_is(rule: str) -> None:
     honest = list(case.attempt.reduction.weights)
     for seed in range(20):  # a draw may decide the same
         draw = np.random.default_rng(seed)
-        case.claim_totals(case.trace.values, draw.integers(0, 2**40, count_totals(CLIENTS)))  # type: ignore[union-attr]
+        case.claim_totals(case.trace.values, draw.integers(0, 2**40, count_totals(case.kind, CLIENTS)))  # type: ignore[union-attr]
         if list(case.attempt.reduction.weights) != honest:
             break
     assert list(case.attempt.reduction.weights) != honest
@@ -463,6 +470,19 @@ def test_a_step_that_does_not_open_the_record_shows_nothing(
         case.is_fraud(proof)
 
 
+@pytest.mark.usefixtures("small_blocks")
+def test_norms_alone_have_no_step_of_two_updates() -> None:
+    """And where there are all products, a step of two is no step of a norm."""
+    case = make_case("norm_clipped_mean(norm=0)", 150, 16, CLIENTS)
+    proof = case.step(1, 3, 3)
+    assert not case.is_fraud(proof)
+    assert not proof.HasField("update_k")
+    proof.k = 4
+    proof.update_k.CopyFrom(case.step(1, 4, 4).update_j)
+    with pytest.raises(ProofError, match=r"no entry \(3, 4\) in row 1"):
+        case.is_fraud(proof)
+
+
 @pytest.mark.parametrize("damage", ["bit", "short", "path", "empty", "none"])
 @pytest.mark.usefixtures("small_blocks")
 def test_totals_that_do_not_open_the_trace_show_nothing(damage: str) -> None:
@@ -519,3 +539,34 @@ def test_an_opening_of_the_other_size_is_malformed() -> None:
     proof.updates[0].data = bytes(64)
     with pytest.raises(ProofError, match="update 0"):
         case.is_fraud(proof)
+
+
+@pytest.mark.parametrize("rule", ["norm_clipped_mean(norm=0)", "clipping(norm=0) | median()"])
+@pytest.mark.usefixtures("small_blocks")
+def test_a_thousand_norms_are_judged_within_the_bounds_that_a_task_is_held_to(rule: str) -> None:
+    case = make_case(rule, 150, 32, 1000)
+    case.parameters.clients_per_round = 1000
+    largest = tasks.compute_proof_bytes(case.parameters)
+    for proof in (case.prove(2), case.step(1, 999, 999), case.decision()):
+        assert not case.is_fraud(proof)
+        assert proof.ByteSize() < largest
+    trace = case.trace.values.copy()  # type: ignore[union-attr]
+    trace[-1] += 1
+    case.claim_totals(trace)
+    assert case.is_fraud(case.step(2, 999, 999))
+    assert not case.is_fraud(case.decision())
+    honest = case.trace.values.copy()  # type: ignore[union-attr]
+    case.claim_totals(honest, np.arange(1000))
+    assert case.is_fraud(case.decision())
+
+
+@pytest.mark.parametrize("rule", ["norm_clipped_mean(norm=0)", "arc(f=1) | median()"])
+@pytest.mark.parametrize("value", [2**63 - 1, -(2**63)])
+@pytest.mark.usefixtures("small_blocks")
+def test_norms_that_no_update_has_are_judged_like_any_others(rule: str, value: int) -> None:
+    """All of them claimed: each step from the first row's on is a lie, and the decision follows from the last."""
+    case = make_case(rule, 150, 32, CLIENTS)
+    case.claim_totals(np.full(3 * CLIENTS, value))
+    assert not case.is_fraud(case.decision())
+    assert not any(case.is_fraud(case.prove(chunk)) for chunk in range(5))
+    assert all(case.is_fraud(proof) for proof in case.all_steps())

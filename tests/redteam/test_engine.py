@@ -15,7 +15,7 @@ from abci_app.state.keyspace import round_key
 from abci_app.transitions import demand_blob, submit_fraud_proof
 from optfl import errors, fraud, tasks
 from optfl.aggregation import aggregate, derive_weights
-from optfl.rules import Gram, RoundFacts, parse_rule
+from optfl.rules import Gram, RoundFacts, TotalsKind, parse_rule
 from optfl.rules.gram import count_totals, find_total, unpack_totals
 from optfl.traces import Entry
 from optfl.transactions import MAX_TRANSACTION_BYTES
@@ -144,10 +144,10 @@ def test_F3_sums_of_distances_do_not_wrap(guarded: bool, monkeypatch: pytest.Mon
     if not guarded:
         monkeypatch.setattr(Gram, "squared_distances", property(_compute_in_64_bits))
         monkeypatch.setattr("optfl.rules.krum.compute_scores", _score_in_64_bits)
-    updates, attacker = 150, 149
-    totals = np.zeros(count_totals(updates), dtype=np.int64)
-    totals[find_total(attacker, attacker, updates)] = (1 << 27) * 32767**2
-    rule, facts = parse_rule("krum(f=40)"), RoundFacts((1,) * updates)
+    updates, attacker, rule = 150, 149, parse_rule("krum(f=40)")
+    totals = np.zeros(count_totals(rule.totals, updates), dtype=np.int64)
+    totals[find_total(rule.totals, attacker, attacker, updates)] = (1 << 27) * 32767**2
+    facts = RoundFacts((1,) * updates)
     (row,) = rule.recipe(derive_weights(rule, totals, facts), facts).rows  # type: ignore[misc]
     assert bool(row[attacker]) != guarded
 
@@ -219,8 +219,10 @@ def test_F6_a_block_judges_few_proofs_of_any_kind() -> None:
     attempt = task.ledger.attempt(1)
     assert attempt is not None
     updates = [task.updates[given.update_root] for given in attempt.inputs]
-    decision = fraud.wrap_proof(attempt, fraud.build_weights_proof(task.traces[1], 5))
-    step = fraud.wrap_proof(attempt, fraud.build_step_proof(Entry(0, 1, 2), updates, task.traces[1]))
+    decision = fraud.wrap_proof(attempt, fraud.build_weights_proof(TotalsKind.PRODUCTS, task.traces[1], 5))
+    step = fraud.wrap_proof(
+        attempt, fraud.build_step_proof(TotalsKind.PRODUCTS, Entry(0, 1, 2), updates, task.traces[1])
+    )
     first = [task.ledger.sign(REQUESTER, decision), task.ledger.sign(STRANGER, task.prove(1))]
     task.ledger.reject(errors.TooManyProofs, VALIDATORS[0], step, after=first)
 
@@ -229,12 +231,18 @@ def test_totals_of_any_numbers_decide_something() -> None:
     """A6: whatever 64-bit numbers somebody claims, the ledger gets to a decision."""
     extremes = np.array([-(2**63), 2**63 - 1, 0, 1, -1], dtype=np.int64)
     draw = np.random.default_rng(6)
-    for name in ("krum(f=2)", "bulyan(f=1)", "geometric_median(steps=3)", "nnm(f=2) | median()"):
+    for name in (
+        "krum(f=2)",
+        "bulyan(f=1)",
+        "geometric_median(steps=3)",
+        "nnm(f=2) | median()",
+        "norm_clipped_mean(norm=0)",
+    ):
         rule, facts = parse_rule(name), RoundFacts((1,) * 7)
         for _ in range(50):
-            totals = draw.choice(extremes, count_totals(7))
+            totals = draw.choice(extremes, count_totals(rule.totals, 7))
             rule.recipe(derive_weights(rule, totals, facts), facts)
-            assert unpack_totals(totals, 7).products.shape == (7, 7)
+            assert len(unpack_totals(rule.totals, totals, 7).norms.squares) == 7
 
 
 def test_every_kind_of_proof_is_judged_by_the_ledger() -> None:

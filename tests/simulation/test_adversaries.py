@@ -93,7 +93,7 @@ def test_of_two_models_in_one_turn_the_ledger_takes_one() -> None:
     assert set(convicted) == {(), ("aggregator1",)}
 
 
-TOTALS_RULES = ["krum(f=1)", "nnm(f=1) | trimmed_mean(f=1)"]
+TOTALS_RULES = ["krum(f=1)", "nnm(f=1) | trimmed_mean(f=1)", "norm_clipped_mean(norm=0)", "arc(f=1) | median()"]
 COLLUDING = {f"replica{i}": "selective-replica@1000" for i in range(3)}  # sign for what they never saw
 
 

@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from optfl.rules import TotalsKind
+from optfl.rules.gram import count_totals
+
 INT16_MIN, INT16_MAX = -32768, 32767
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 
@@ -63,6 +66,11 @@ def rule_names(updates: int) -> Sequence[str]:
     names += [f"nnm(f={most}) | {rule}" for rule in ("median()", "krum(f=0)", "meamed(f=0)", "fedavg()")]
     names += ["bucketing(s=2) | median()", "bucketing(s=3) | fedavg()", "bucketing(s=1) | geometric_median(steps=2)"]
     names += ["clipping(norm=0) | median()", "clipping(norm=5) | norm_clipped_mean(norm=0)"]
+    names += [
+        f"arc(f={most}) | clipping(norm=7) | trimmed_mean(f={most})",
+        "clipping(norm=0) | bucketing(s=2) | fedavg()",
+    ]
+    names += ["bucketing(s=2) | clipping(norm=9) | median()"]
     names += [f"arc(f={most}) | nnm(f={most}) | bucketing(s=2) | geometric_median(steps=1)"]
     few = min(1, most)
     names += [f"arc(f={few}) | clipping(norm=9) | nnm(f={few}) | trimmed_mean(f={most})"]
@@ -73,9 +81,11 @@ def _spread(most: int) -> list[int]:
     return sorted({0, min(1, most), most // 2, most})
 
 
-def make_wild_totals(random: np.random.Generator, updates: int) -> npt.NDArray[np.int64]:
-    """Totals int64[K(K+1)/2] that somebody might claim, and that no updates have."""
+def make_wild_totals(
+    random: np.random.Generator, updates: int, kind: TotalsKind = TotalsKind.PRODUCTS
+) -> npt.NDArray[np.int64]:
+    """Totals that somebody might claim, and that no updates have."""
     wildness = random.choice([1, 3, 1 << 20, 1 << 62])
-    totals = random.integers(-wildness, wildness, updates * (updates + 1) // 2, endpoint=True, dtype=np.int64)
+    totals = random.integers(-wildness, wildness, count_totals(kind, updates), endpoint=True, dtype=np.int64)
     totals[random.random(len(totals)) < 0.1] = random.choice([-(2**63), 2**63 - 1, 0])
     return totals

@@ -522,8 +522,8 @@ class TaskHarness:
         honest = self.honest_aggregation(number)
         if honest.trace is None:
             raise AssertionError(f"{self.rule} has no totals")
-        updates = self.round(number).committed
-        trace = honest.trace.copy().reshape(-1, count_totals(updates))
+        kind, updates = self.rule.totals, self.round(number).committed
+        trace = honest.trace.copy().reshape(-1, count_totals(kind, updates))
         totals = -trace[-1]
         if row is not None:
             trace[row:, 1] += 1 << 40
@@ -543,12 +543,12 @@ class TaskHarness:
             raise AssertionError(f"attempt {attempt_id} is not on record")
         updates = [self.updates[given.update_root] for given in attempt.inputs]
         claimed = self.traces[attempt_id]
-        entry = find_first_difference(
-            compute_trace([update.values for update in updates]), claimed.values, len(updates)
-        )
+        kind = self.rule.totals
+        own = compute_trace(kind, [update.values for update in updates])
+        entry = find_first_difference(kind, own, claimed.values, len(updates))
         if entry is None:
-            return wrap_proof(attempt, build_weights_proof(claimed, len(updates)))
-        return wrap_proof(attempt, build_step_proof(entry, updates, claimed))
+            return wrap_proof(attempt, build_weights_proof(kind, claimed, len(updates)))
+        return wrap_proof(attempt, build_step_proof(kind, entry, updates, claimed))
 
     def aggregate(self, number: int, model: ChunkedVector | None = None) -> int:
         """The due aggregator submits (the honest model unless another is given); returns the attempt id."""

@@ -377,22 +377,36 @@ def decide(rule: str, products: Products, weights: Sequence[int], beacon: bytes 
     return Decided(numbers, rows, denominator, decided.compute)
 
 
+def list_pairs(rule: str, n: int) -> list[tuple[int, int]]:
+    """Which inner products of n updates are the rule's totals, in their order.
+
+    Norms follow from the updates' norms alone while there are only multiples of these.
+    """
+    pairs, are_multiples = list[tuple[int, int]](), True
+    for part in rule.split(" | "):
+        name, _ = read_name(part)
+        if name in ("clipping", "arc", "norm_clipped_mean") and are_multiples:
+            pairs = [(j, j) for j in range(n)]
+        elif name not in ("fedavg", "median", "trimmed_mean", "meamed", "bucketing"):
+            return [(j, k) for j in range(n) for k in range(j, n)]
+        are_multiples = are_multiples and name != "bucketing"
+    return pairs
+
+
 def needs_totals(rule: str) -> bool:
-    local = ("fedavg", "median", "trimmed_mean", "meamed", "bucketing")
-    return any(read_name(part)[0] not in local for part in rule.split(" | "))
+    return bool(list_pairs(rule, 1))
 
 
-def compute_totals(updates: Sequence[Sequence[int]]) -> list[int]:
-    """Inner products of updates j <= k, the smaller first."""
+def compute_totals(rule: str, updates: Sequence[Sequence[int]]) -> list[int]:
+    """Those of the inner products that the rule needs."""
     products = inner_products(updates)
-    return [int(products[j][k]) for j in range(len(updates)) for k in range(j, len(updates))]
+    return [int(products[j][k]) for j, k in list_pairs(rule, len(updates))]
 
 
 def decide_from_totals(rule: str, totals: Sequence[int], weights: Sequence[int], beacon: bytes = b"") -> list[int]:
     """What goes on the record, if somebody claims these totals."""
     products = [[Fraction(0)] * len(weights) for _ in weights]
-    pairs = ((j, k) for j in range(len(weights)) for k in range(j, len(weights)))
-    for (j, k), total in zip(pairs, totals, strict=True):
+    for (j, k), total in zip(list_pairs(rule, len(weights)), totals, strict=True):
         products[j][k] = products[k][j] = Fraction(total)
     return decide(rule, products, weights, beacon).numbers
 

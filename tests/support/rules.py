@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from optfl.aggregation import aggregate, derive_weights
-from optfl.rules import RoundFacts, Rule, parse_rule
+from optfl.rules import RoundFacts, Rule, TotalsKind, parse_rule
+from optfl.rules.base import check_gram
 from optfl.rules.gram import Gram, compute_totals, unpack_totals
 
 BEACON = bytes(range(32))
@@ -33,7 +34,8 @@ def decide(
 ) -> tuple[int, ...]:
     """What the updates' own totals decide."""
     matrix = np.array(updates, dtype=np.int16)
-    return derive_weights(parse_rule(rule), compute_totals(matrix), make_facts(len(matrix), sample_weights))
+    parsed = parse_rule(rule)
+    return derive_weights(parsed, compute_totals(parsed.totals, matrix), make_facts(len(matrix), sample_weights))
 
 
 def make_facts(updates: int, sample_weights: Sequence[int] | None = None, beacon: bytes = BEACON) -> RoundFacts:
@@ -42,4 +44,9 @@ def make_facts(updates: int, sample_weights: Sequence[int] | None = None, beacon
 
 def make_gram(updates: Sequence[Sequence[int]] | npt.NDArray[np.int16]) -> Gram:
     matrix = np.array(updates, dtype=np.int16)
-    return unpack_totals(compute_totals(matrix), len(matrix))
+    return make_claimed_gram(compute_totals(TotalsKind.PRODUCTS, matrix), len(matrix))
+
+
+def make_claimed_gram(totals: npt.NDArray[np.int64], updates: int) -> Gram:
+    """Of totals that somebody claims."""
+    return check_gram("a test", unpack_totals(TotalsKind.PRODUCTS, totals, updates))

@@ -155,6 +155,8 @@ ROBUST = {  # numbers of updates, the first often the least
     "clipping(norm=0) | trimmed_mean(f=1)": (3, 6),
     "clipping(norm=30000) | meamed(f=1)": (5,),
     "arc(f=2) | median()": (5, 8),
+    "arc(f=1) | clipping(norm=900) | norm_clipped_mean(norm=0)": (3, 6),
+    "clipping(norm=0) | bucketing(s=2) | fedavg()": (4, 7),
     "arc(f=2) | nnm(f=2) | krum(f=2)": (7,),
     "bucketing(s=2) | clipping(norm=0) | norm_clipped_mean(norm=20000)": (9,),
     "arc(f=1) | clipping(norm=0) | nnm(f=1) | bucketing(s=2) | centred_clipping(norm=0, steps=2)": (8,),
@@ -170,7 +172,7 @@ def build_rule(
     if "bucketing" in rule:
         case["beacon"] = beacon.hex()
     if oracle.needs_totals(rule):
-        case["trace"] = oracle.compute_totals(updates)
+        case["trace"] = oracle.compute_totals(rule, updates)
         case["rule_weights"] = oracle.decide_from_totals(rule, case["trace"], weights, beacon)
     case["aggregate"] = oracle.apply_rule(rule, updates, weights, beacon)
     case["model"] = oracle.aggregate(rule, base, updates, weights, beacon)
@@ -183,7 +185,7 @@ def build_totals() -> Json:
         if oracle.needs_totals(rule):
             for about, bounds in (("any int64", INT64), ("small", (-2, 2)), ("edges", (0, 2))):
                 updates = numbers[-1]
-                totals = take(f"totals/{about}/{updates}", updates * (updates + 1) // 2, bounds)
+                totals = take(f"totals/{about}/{updates}", len(oracle.list_pairs(rule, updates)), bounds)
                 if about == "edges":
                     totals = [(INT64[0], INT64[1], 0)[total] for total in totals]
                 weights = take(f"totals/{about}/{updates}/weights", updates, (1, 1000))

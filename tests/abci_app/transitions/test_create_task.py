@@ -9,6 +9,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from abci_app.genesis import DEFAULT_PARAMS
 from abci_app.state.participants import MAX_PARTICIPANTS
 from abci_app.transitions.create_task import _BOUNDS, MAX_LIVE_TASKS
 from optfl import errors, tasks
@@ -396,3 +397,17 @@ def test_F6_what_it_takes_to_make_a_recipe_counts() -> None:
     rule = "bucketing(s=1) | bucketing(s=1) | bucketing(s=1) | median()"
     ledger.reject(errors.ProofTooLarge, REQUESTER, create(**many, rule=rule))
     ledger.accept(REQUESTER, create(**many, rule="median()"))
+
+
+NORM_RULES = ["norm_clipped_mean(norm=0)", "clipping(norm=0) | median()", "arc(f=100) | trimmed_mean(f=100)"]
+
+
+@pytest.mark.parametrize("rule", [*NORM_RULES, "arc(f=100) | fedavg()"])
+def test_a_thousand_clients_fit_where_norms_alone_decide(rule: str) -> None:
+    """Their totals are a thousand numbers; inner products would be half a million, which no proof opens."""
+    ledger = LedgerHarness(params={"max_proof_operations": DEFAULT_PARAMS["max_proof_operations"]})
+    many = {"length": 1 << 20, "clients": [], "clients_per_round": 1000, "chunk_values": 256, "min_updates": 201}
+    many |= {"bandwidth_bytes_per_second": 1 << 40}
+    ledger.accept(REQUESTER, create(**many, rule=rule))
+    for more in ("krum(f=1)", f"bucketing(s=1) | {rule}", "arc(f=100) | geometric_median(steps=1)"):
+        ledger.reject(errors.ProofTooLarge, REQUESTER, create(**many, rule=more))

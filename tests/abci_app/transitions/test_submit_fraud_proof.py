@@ -11,6 +11,7 @@ import pytest
 from abci_app.state.keyspace import attempt_key
 from optfl import errors, tasks
 from optfl.fraud import build_output_proof, build_step_proof, build_weights_proof, wrap_proof
+from optfl.rules import TotalsKind
 from optfl.traces import Entry
 from optfl.vectors import ChunkedVector
 from optfl.wire import state_pb2
@@ -567,9 +568,10 @@ def test_invariant_2_an_honest_claim_of_each_rule_costs_every_prover_its_bond(ru
     task.aggregate(1)
     attempt = task.ledger.must_attempt(1)
     updates = [task.updates[given.update_root] for given in attempt.inputs]
+    kind = task.rule.totals
     honest = [
-        build_step_proof(Entry(0, 1, 3), updates, task.traces[1]),
-        build_weights_proof(task.traces[1], len(updates)),
+        build_step_proof(kind, Entry(0, 1, 3 if kind == TotalsKind.PRODUCTS else 1), updates, task.traces[1]),
+        build_weights_proof(kind, task.traces[1], len(updates)),
         task.prove(1).output,
     ]
     for proof in honest:

@@ -26,11 +26,14 @@ from support import oracle
 from support.inputs import FILLS, local_rule_names, make_base, rule_names
 
 RULES = ["fedavg()", "median()", "trimmed_mean(f=1)", "krum(f=1)", "multi_krum(f=1)", "nnm(f=1) | trimmed_mean(f=1)"]
+RULES += ["norm_clipped_mean(norm=0)", "arc(f=1) | median()"]
 KERNELS: list[Any] = [
     compiled.add_weighted_mean,
     compiled.add_column_mean,
     compiled.add_mixed_column_mean,
     compiled.add_widely_mixed_column_mean,
+    compiled.add_scaled_column_mean,
+    compiled.add_squares,
     compiled.add_products,
 ]
 
@@ -216,7 +219,7 @@ def test_another_k_compiles_nothing() -> None:
         for name in rule_names(updates):
             for weight in (1, 1 << 20):
                 compute_model(name, zeros(5, np.int32), [zeros(5)] * updates, [weight] * updates)
-    assert count_compilations() == before == [2, 1, 1, 1, 1]
+    assert count_compilations() == before == [2, 1, 1, 1, 1, 1, 1]
 
 
 def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
@@ -225,7 +228,8 @@ import json
 from offchain.kernels import aggregate, compiled
 aggregate.warm_up()
 kernels = [compiled.add_weighted_mean, compiled.add_column_mean, compiled.add_mixed_column_mean]
-kernels += [compiled.add_widely_mixed_column_mean, compiled.add_products]
+kernels += [compiled.add_widely_mixed_column_mean, compiled.add_scaled_column_mean]
+kernels += [compiled.add_squares, compiled.add_products]
 print(json.dumps([[sum(k.stats.cache_hits.values()), sum(k.stats.cache_misses.values())] for k in kernels]))
 """
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}

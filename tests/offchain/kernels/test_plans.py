@@ -84,6 +84,20 @@ def test_columns_of_combinations(combinations: int, updates: int, denominator: i
             check(Recipe(column, rows, denominator), matrix)
 
 
+@pytest.mark.parametrize("denominator", DENOMINATORS)
+@pytest.mark.parametrize("updates", [1, 2, 5, 50, 65])
+def test_columns_of_multiples(updates: int, denominator: int) -> None:
+    random = np.random.default_rng(denominator)
+    matrix = np.concatenate([fill(random, updates, 5) for fill in FILLS.values()], axis=1)
+    factors = random.integers(0, denominator, updates, endpoint=True)
+    for column in list_columns(updates):
+        for multiples in (factors, np.full(updates, denominator), np.zeros(updates, dtype=np.int64)):
+            recipe = Recipe(column, multiples, denominator)
+            check(recipe, matrix)
+            as_rows = Recipe(column, np.diag(multiples), denominator)
+            np.testing.assert_array_equal(compute_output(recipe, matrix), compute_output(as_rows, matrix))
+
+
 @pytest.mark.parametrize("fill", ["lowest", "highest", "extremes"])
 @pytest.mark.parametrize("denominator", [(1 << 16) - 1, 1 << 16, MAX_MIX_DENOMINATOR])
 def test_the_largest_sums_of_combinations(denominator: int, fill: str) -> None:

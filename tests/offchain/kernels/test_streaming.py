@@ -24,6 +24,8 @@ RULES = [
     "bulyan(f=1)",
     "geometric_median(steps=2)",
     "nnm(f=1) | trimmed_mean(f=1)",
+    "norm_clipped_mean(norm=0)",
+    "arc(f=2) | median()",
     "clipping(norm=0) | bucketing(s=2) | median()",
 ]
 FACTS = RoundFacts((5, 3, 1, 4, 1, 5, 9), b"beacon")
@@ -61,9 +63,10 @@ def test_files_give_the_bytes_that_memory_gives(
 
 
 @pytest.mark.parametrize("length", [BLOCK_VALUES - 1, BLOCK_VALUES, 2 * BLOCK_VALUES + 1])
-def test_rows_of_a_trace_end_where_memory_s_do(tmp_path: Path, length: int) -> None:
+@pytest.mark.parametrize("name", ["multi_krum(f=1)", "norm_clipped_mean(norm=0)"])
+def test_rows_of_a_trace_end_where_memory_s_do(tmp_path: Path, name: str, length: int) -> None:
     base, updates, base_path, paths = write_round(tmp_path, length)
-    rule = parse_rule("multi_krum(f=1)")
+    rule = parse_rule(name)
     expected = aggregate(rule, base, updates, FACTS)
     done = aggregate_files(rule, base_path, paths, FACTS, tmp_path / "model", threads=2)
     assert (tmp_path / "model").read_bytes() == expected.model.astype("<i4").tobytes()

@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 from offchain.kernels import compiled
 from offchain.kernels.aggregate import compute_trace
 from optfl import traces
+from optfl.rules import TotalsKind
 from optfl.rules.base import Int16Array
 from support.inputs import FILLS
 
 
 def check(updates: Int16Array, threads: int = 1) -> None:
-    actual = compute_trace(list(updates), threads)
-    assert actual.dtype == np.int64
-    np.testing.assert_array_equal(actual, traces.compute_trace(list(updates)))
+    for kind in (TotalsKind.NORMS, TotalsKind.PRODUCTS):
+        actual = compute_trace(kind, list(updates), threads)
+        assert actual.dtype == np.int64
+        np.testing.assert_array_equal(actual, traces.compute_trace(kind, list(updates)))
 
 
 @pytest.mark.parametrize("updates", [*range(1, 14), 59, 60, 61, 130])

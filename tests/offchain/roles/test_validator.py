@@ -366,10 +366,11 @@ def misreduce(world: World, *, row: bool) -> Aggregation:
     return Aggregation(aggregate_chunk(rule, world.base.values, stacked, facts, weights), weights, trace)
 
 
+@pytest.mark.parametrize("rule", ["krum(f=1)", "norm_clipped_mean(norm=0)"])
 @pytest.mark.parametrize("policy", ["full", "sample(1)"])
 @pytest.mark.parametrize("kind", ["step", "weights"])
-def test_F1_a_wrong_reduction_is_proven_though_its_model_follows_from_it(policy: str, kind: str) -> None:
-    world, ledger = World(updates=5, rule="krum(f=1)"), FakeLedger(KEY.address)
+def test_F1_a_wrong_reduction_is_proven_though_its_model_follows_from_it(policy: str, kind: str, rule: str) -> None:
+    world, ledger = World(updates=5, rule=rule), FakeLedger(KEY.address)
     attempt = world.add_claim(misreduce(world, row=kind == "step"), window_close_height=100)
     watch(make_validator(world, ledger, policy), world, attempt)
     (body,) = ledger.submitted

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optfl.rules import MAX_UPDATES, MAX_WEIGHT, Bucketing, RoundFacts, RuleError
+from optfl.rules import MAX_UPDATES, MAX_WEIGHT, Bucketing, RoundFacts, RuleError, TotalsKind
 from optfl.rules.base import MAX_MIX_DENOMINATOR
 from optfl.rules.bucketing import shuffle
 from support.rules import make_facts, run_rule
@@ -52,7 +52,7 @@ def test_denominators_stay_in_bounds(updates: int, s: int) -> None:
 
 
 def test_it_decides_nothing_by_totals() -> None:
-    assert not Bucketing(2).needs_totals
+    assert Bucketing(2).totals == TotalsKind.NONE
     assert Bucketing(2).count_weights(9) == 0
     assert Bucketing(2).weights(None, make_facts(9)) == ()
     with pytest.raises(RuleError, match="has none"):

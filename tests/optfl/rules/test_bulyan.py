@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 
 from optfl.rules import MAX_UPDATES, Bulyan, RuleError
 from optfl.rules.bulyan import select_by_krum
-from optfl.rules.gram import unpack_totals
 from support import oracle
 from support.inputs import FILLS, make_wild_totals
-from support.rules import decide, make_facts, make_gram, run_rule
+from support.rules import decide, make_claimed_gram, make_facts, make_gram, run_rule
 
 
 def select_slowly(distances: list[list[int]], f: int, count: int) -> list[int]:
@@ -37,7 +36,7 @@ def test_scores_that_follow_are_those_computed_anew(f: int, more: int, fill: str
 @given(st.integers(0, 3), st.integers(0, 8), st.integers(0, 2**32))
 def test_also_for_distances_that_nothing_has(f: int, more: int, seed: int) -> None:
     updates = 4 * f + 3 + more
-    distances = unpack_totals(make_wild_totals(np.random.default_rng(seed), updates), updates).squared_distances
+    distances = make_claimed_gram(make_wild_totals(np.random.default_rng(seed), updates), updates).squared_distances
     count = updates - 2 * f
     assert select_by_krum(distances, f, count) == select_slowly(distances.tolist(), f, count)
 

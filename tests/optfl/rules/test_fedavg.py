@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optfl.rules import MAX_UPDATES, MAX_WEIGHT, FedAvg, RoundFacts, RuleError
+from optfl.rules import MAX_UPDATES, MAX_WEIGHT, FedAvg, RoundFacts, RuleError, TotalsKind
 from optfl.rules.base import MAX_MEAN_DENOMINATOR
 from support import oracle
 from support.rules import run_rule
@@ -66,5 +66,5 @@ def test_numbers_of_updates_out_of_bounds_are_refused(updates: int) -> None:
 
 def test_it_needs_one_update_no_totals_and_the_clients_weights() -> None:
     rule = FedAvg()
-    assert (rule.minimum_updates, rule.needs_totals, rule.mixed_updates(50)) == (1, False, 1)
+    assert (rule.minimum_updates, rule.totals, rule.mixed_updates(50)) == (1, TotalsKind.NONE, 1)
     assert rule.weights(None, RoundFacts((5, 7))) == ()

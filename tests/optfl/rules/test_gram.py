@@ -9,12 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from optfl.rules import TotalsKind
 from optfl.rules.gram import (
     Gram,
+    compose,
     compute_totals,
     count_totals,
     count_words,
     find_total,
+    is_total,
+    list_pairs,
     multiply,
     pack_selection,
     unpack_selection,
@@ -22,32 +26,52 @@ from optfl.rules.gram import (
 )
 from support import oracle
 from support.inputs import FILLS, make_wild_totals
+from support.rules import make_claimed_gram, make_gram
+
+RULES = {"norm_clipped_mean(norm=0)": TotalsKind.NORMS, "krum(f=0)": TotalsKind.PRODUCTS}
 
 
-@given(st.integers(1, 9), st.integers(1, 30), st.sampled_from(sorted(FILLS)), st.integers(0, 2**32))
-def test_totals_are_the_oracle_s(updates: int, length: int, fill: str, seed: int) -> None:
-    matrix = FILLS[fill](np.random.default_rng(seed), updates, length)
-    totals = compute_totals(matrix)
+@given(
+    st.sampled_from(sorted(RULES)), st.integers(1, 9), st.integers(1, 30), st.sampled_from(sorted(FILLS)),
+    st.integers(0, 2**32),
+)  # fmt: skip
+def test_totals_are_the_oracle_s(name: str, updates: int, length: int, fill: str, seed: int) -> None:
+    matrix, kind = FILLS[fill](np.random.default_rng(seed), updates, length), RULES[name]
+    totals = compute_totals(kind, matrix)
     assert totals.dtype == np.int64
-    assert totals.tolist() == oracle.compute_totals(matrix.tolist())
-    products = unpack_totals(totals, updates).products
-    for j in range(updates):
-        for k in range(j, updates):
-            assert products[j, k] == products[k, j] == totals[find_total(j, k, updates)]
+    assert totals.tolist() == oracle.compute_totals(name, matrix.tolist())
+    measures = unpack_totals(kind, totals, updates)
+    assert measures.norms.squares.tolist() == [totals[find_total(kind, j, j, updates)] for j in range(updates)]
+    if isinstance(measures, Gram):
+        for j, k in zip(*list_pairs(kind, updates), strict=True):
+            place = find_total(kind, j, k, updates)
+            assert measures.products[j, k] == measures.products[k, j] == totals[place]
 
 
+@pytest.mark.parametrize("name", RULES)
 @pytest.mark.parametrize("updates", [1, 2, 3, 10, 100])
-def test_every_pair_has_its_place(updates: int) -> None:
-    places = [find_total(j, k, updates) for j in range(updates) for k in range(j, updates)]
-    assert places == list(range(count_totals(updates)))
+def test_every_pair_has_its_place(name: str, updates: int) -> None:
+    kind = RULES[name]
+    pairs = [(j, k) for j in range(-1, updates + 1) for k in range(-1, updates + 1) if is_total(kind, j, k, updates)]
+    assert pairs == oracle.list_pairs(name, updates)
+    assert pairs == list(zip(*(index.tolist() for index in list_pairs(kind, updates)), strict=True))
+    assert [find_total(kind, j, k, updates) for j, k in pairs] == list(range(count_totals(kind, updates)))
+
+
+def test_no_totals_are_none() -> None:
+    assert count_totals(TotalsKind.NONE, 7) == 0
+    assert not is_total(TotalsKind.NONE, 3, 3, 7)
 
 
 def test_any_int64_is_unpacked_as_it_is() -> None:
     totals = np.array([-(2**63), 2**63 - 1, -1], dtype=np.int64)
-    gram = unpack_totals(totals, 2)
+    gram = make_claimed_gram(totals, 2)
     assert gram.products.tolist() == [[-(2**63), 2**63 - 1], [2**63 - 1, -1]]
     assert gram.squared_distances.tolist() == [[0, 1 - 3 * 2**63], [1 - 3 * 2**63, 0]]
     assert all(type(value) is int for value in gram.squared_distances.ravel())
+    squares = unpack_totals(TotalsKind.NORMS, totals, 3).norms.squares.tolist()
+    assert squares == totals.tolist()
+    assert all(type(square) is int for square in squares)
 
 
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 62), st.integers(0, 300), st.integers(0, 2**32))
@@ -70,13 +94,39 @@ def test_products_of_zeros_are_zeros() -> None:
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(1, 1000), st.integers(0, 2**32))
 def test_mixing_is_bilinear_also_of_what_nothing_has(updates: int, mixed: int, denominator: int, seed: int) -> None:
     random = np.random.default_rng(seed)
-    gram = unpack_totals(make_wild_totals(random, updates), updates)
+    gram = make_claimed_gram(make_wild_totals(random, updates), updates)
     rows = random.integers(0, 1 << 30, (mixed, updates))
     result = gram.mix(rows, denominator)
     left = rows.astype(object)
     assert result.products.tolist() == (left @ gram.products @ left.T).tolist()
     assert result.denominator == denominator
     assert result.mix(np.ones((1, mixed), dtype=np.int64), 3).denominator == 3 * denominator
+
+
+@given(st.integers(1, 6), st.integers(1, 1000), st.integers(0, 2**32))
+def test_norms_of_multiples_follow_from_norms_and_are_those_of_the_whole_matrix(
+    updates: int, denominator: int, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    gram, factors = make_claimed_gram(make_wild_totals(random, updates), updates), random.integers(0, 1 << 30, updates)
+    as_rows = gram.mix(np.diag(factors), denominator)
+    assert gram.mix(factors, denominator).products.tolist() == as_rows.products.tolist()
+    norms = gram.norms.mix(factors, denominator)
+    assert norms.squares.tolist() == as_rows.norms.squares.tolist()
+    assert norms.denominator == as_rows.denominator == denominator
+
+
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 4), st.integers(0, 2**32))
+def test_multiples_compose_as_the_matrices_that_they_stand_for(m: int, n: int, k: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    outer, middle, inner = (random.integers(0, 1 << 40, shape) for shape in ((m, n), n, (n, k)))
+    inner = inner.astype(object)
+    diagonal = np.diag(middle)
+    assert compose(outer, middle.astype(object)).tolist() == multiply(outer, diagonal.astype(object)).tolist()
+    assert compose(middle, inner).tolist() == multiply(diagonal, inner).tolist()
+    assert (
+        np.diag(compose(middle, middle.astype(object))).tolist() == multiply(diagonal, diagonal.astype(object)).tolist()
+    )
 
 
 @given(st.integers(1, 6), st.integers(1, 2**44), st.integers(0, 2**32))
@@ -87,7 +137,7 @@ def test_distances_from_a_combination_are_exact(updates: int, denominator: int, 
     point = [
         Fraction(sum(a * int(x) for a, x in zip(numerators, column, strict=True)), denominator) for column in matrix.T
     ]
-    gram = Gram(unpack_totals(compute_totals(matrix), updates).products * 9, 3)
+    gram = Gram(make_gram(matrix).products * 9, 3)
     squares = gram.measure_from(numerators, denominator)
     for update, square in zip(matrix.tolist(), squares, strict=True):
         expected = sum((value - at) ** 2 for value, at in zip(update, point, strict=True))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optfl.rules import MAX_UPDATES, Krum, MultiKrum, RuleError
+from optfl.rules import MAX_UPDATES, Krum, MultiKrum, RuleError, TotalsKind
 from optfl.rules.krum import compute_scores
 from support.inputs import FILLS
 from support.rules import decide, make_facts, make_gram, run_rule
@@ -65,4 +65,4 @@ def test_f_out_of_bounds_is_refused_and_2f_plus_1_updates_are_needed(rule: type[
         with pytest.raises(RuleError, match="use f from 0 to 2047"):
             rule(f)
     assert rule(3).minimum_updates == 7
-    assert rule(3).needs_totals
+    assert rule(3).totals == TotalsKind.PRODUCTS

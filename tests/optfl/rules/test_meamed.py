@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optfl.rules import MAX_UPDATES, MeanAroundMedian, Median, RoundFacts, RuleError
+from optfl.rules import MAX_UPDATES, MeanAroundMedian, Median, RoundFacts, RuleError, TotalsKind
 from support import oracle
 from support.rules import run_rule
 
@@ -67,5 +67,5 @@ def test_f_out_of_bounds_is_refused(f: int) -> None:
 
 def test_it_needs_2f_plus_1_updates_and_no_totals() -> None:
     rule = MeanAroundMedian(3)
-    assert (rule.minimum_updates, rule.needs_totals, rule.mixed_updates(9)) == (7, False, 0)
+    assert (rule.minimum_updates, rule.totals, rule.mixed_updates(9)) == (7, TotalsKind.NONE, 0)
     assert rule.weights(None, RoundFacts((1,) * 7)) == ()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optfl.rules import Median, RoundFacts, RuleError
+from optfl.rules import Median, RoundFacts, RuleError, TotalsKind
 from support import oracle
 from support.rules import run_rule
 
@@ -56,7 +56,7 @@ def test_no_update_is_refused() -> None:
 
 def test_it_needs_one_update_no_totals_and_no_weights() -> None:
     rule = Median()
-    assert (rule.minimum_updates, rule.needs_totals, rule.mixed_updates(50)) == (1, False, 0)
+    assert (rule.minimum_updates, rule.totals, rule.mixed_updates(50)) == (1, TotalsKind.NONE, 0)
     assert rule.weights(None, RoundFacts((5, 7))) == ()
     with pytest.raises(RuleError, match="has none"):
         rule.recipe((1,), RoundFacts((5, 7)))

@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optfl.rules import MinimumDiameterAveraging, RuleError
-from optfl.rules.gram import unpack_totals
 from optfl.rules.minimum_diameter import MAX_F, MAX_SEARCH, count_search, find_tightest, has_cover, iterate_bits
 from support.inputs import FILLS, make_wild_totals
-from support.rules import decide, make_facts, make_gram, run_rule
+from support.rules import decide, make_claimed_gram, make_facts, make_gram, run_rule
 
 
 def enumerate_subsets(distances: list[list[int]], f: int) -> list[int]:
@@ -38,7 +37,7 @@ def test_it_is_what_enumeration_finds(updates: int, fill: str, seed: int, data: 
 @settings(max_examples=200)
 def test_also_for_distances_that_nothing_has(updates: int, seed: int, data: st.DataObject) -> None:
     f = data.draw(st.integers(0, (updates - 1) // 2))
-    distances = unpack_totals(make_wild_totals(np.random.default_rng(seed), updates), updates).squared_distances
+    distances = make_claimed_gram(make_wild_totals(np.random.default_rng(seed), updates), updates).squared_distances
     assert find_tightest(distances, f) == enumerate_subsets(distances.tolist(), f)
 
 

@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optfl.rules import NearestNeighbourMixing, RuleError
-from optfl.rules.gram import unpack_totals
 from support.inputs import make_wild_totals
-from support.rules import make_facts, make_gram, run_rule
+from support.rules import make_claimed_gram, make_facts, make_gram, run_rule
 
 
 def test_by_hand() -> None:
@@ -31,7 +30,7 @@ def test_each_update_is_among_its_own_neighbours_whatever_is_claimed(
     updates: int, seed: int, data: st.DataObject
 ) -> None:
     f = data.draw(st.integers(0, (updates - 1) // 2))
-    gram = unpack_totals(make_wild_totals(np.random.default_rng(seed), updates), updates)
+    gram = make_claimed_gram(make_wild_totals(np.random.default_rng(seed), updates), updates)
     words = NearestNeighbourMixing(f).weights(gram, make_facts(updates))
     assert all(word >> update & 1 for update, word in enumerate(words))
     assert all(word.bit_count() == updates - f for word in words)

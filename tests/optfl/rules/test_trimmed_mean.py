@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optfl.rules import MAX_UPDATES, Median, RoundFacts, RuleError, TrimmedMean
+from optfl.rules import MAX_UPDATES, Median, RoundFacts, RuleError, TotalsKind, TrimmedMean
 from support import oracle
 from support.rules import run_rule
 
@@ -72,5 +72,5 @@ def test_f_that_no_number_of_updates_suffices_for_is_refused(f: int) -> None:
 
 def test_it_needs_2f_plus_1_updates_no_totals_and_no_weights() -> None:
     rule = TrimmedMean(3)
-    assert (rule.minimum_updates, rule.needs_totals, rule.mixed_updates(50)) == (7, False, 0)
+    assert (rule.minimum_updates, rule.totals, rule.mixed_updates(50)) == (7, TotalsKind.NONE, 0)
     assert rule.weights(None, RoundFacts((1,) * 7)) == ()
