@@ -1,8 +1,8 @@
 """The aggregate of vectors that stay on disk, bit-identical to `optfl.aggregation.aggregate`.
 
 Two passes over the files, one where the rule needs no totals: first the trace, then the model, which is written as it
-is made. Twice as many threads take turns as there are cores to use: while some compute, the others read ahead. Each
-has buffers of its own, and nothing else grows with the number of values but the trace.
+is made. Each thread reads a piece and computes with it; the operating system reads ahead meanwhile. Each has buffers of
+its own, and nothing else grows with the number of values but the trace.
 """
 
 from __future__ import annotations
@@ -77,7 +77,6 @@ def aggregate_files(
 class _Streams:
     def __init__(self, base: VectorFile, updates: Sequence[VectorFile], shift: int | None, threads: int) -> None:
         self._base, self._updates, self._shift, self._threads = base, updates, shift, threads
-        self._cores = threading.Semaphore(threads)
         self._local = threading.local()
 
     def compute_trace(self, kind: TotalsKind) -> Totals:
@@ -89,11 +88,10 @@ class _Streams:
             for piece_start in range(start, stop, piece):
                 width = min(piece, stop - piece_start)
                 buffer = self._read(files, piece_start, width, piece)
-                with self._cores:
-                    builder.add_values(_list_addresses(buffer), sums, 0, width)
+                builder.add_values(_list_addresses(buffer), sums, 0, width)
             builder.add(sums, start // BLOCK_VALUES)
 
-        run_in_ranges(add, self._base.length, max(piece, builder.part_values), 2 * self._threads)
+        run_in_ranges(add, self._base.length, max(piece, builder.part_values), self._threads)
         return builder.build()
 
     def write_model(self, plan: Plan, path: Path) -> None:
@@ -105,11 +103,10 @@ class _Streams:
                 base, model = (self._keep(name, (piece,), np.int32) for name in ("base", "model"))
                 buffer = self._read(files, start, width, piece)
                 self._base.read_into(base[:width], start)
-                with self._cores:
-                    plan.kernel(base.ctypes.data, _list_addresses(buffer), model, 0, width)
+                plan.kernel(base.ctypes.data, _list_addresses(buffer), model, 0, width)
                 writer.write(model[:width], start)
 
-            run_in_ranges(carry_out, self._base.length, piece, 2 * self._threads)
+            run_in_ranges(carry_out, self._base.length, piece, self._threads)
 
     def _read(self, files: VectorFiles, start: int, width: int, piece: int) -> npt.NDArray[np.int16]:
         """Values from `start` on of all files, [K, piece] of which `width` count, in this thread's buffer."""
