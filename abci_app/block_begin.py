@@ -29,6 +29,7 @@ def process_block_begin(state: State, block: Block) -> BlockContext:
     chain.beacon = context.beacon = compute_beacon(chain.beacon, mixed_in)
     state.put_chain(chain)
     if proposer is not None:
+        context.paid_proposer = b"" if context.is_withheld else proposer.operator
         proposer.last_proposed_height = block.height
         if context.is_revealed:
             proposer.beacon_tip = mixed_in

@@ -43,7 +43,8 @@ DEFAULT_PARAMS: dict[str, int] = {
     "equivocation_slash_percent": 50,
     "burned_percent": 50,
     "compensation_percent": 40,
-    "reporter_percent": 10,
+    "reporter_percent": 9,
+    "inclusion_percent": 1,
     "max_proof_operations": 1 << 24,
     "max_proofs_per_block": 4,
     "min_task_escrow": 50_000,
@@ -125,8 +126,9 @@ def _read_params(given: Any, chain_id: str) -> state_pb2.Params:
         raise GenesisError(
             f"app_state.params.exclusion_blocks is {values['exclusion_blocks']}; use at most {MAX_EXCLUSION_BLOCKS}"
         )
-    if values["burned_percent"] + values["compensation_percent"] + values["reporter_percent"] > 100:
-        raise GenesisError("app_state.params: burned, compensation and reporter percent add up to more than 100")
+    shares = ("burned_percent", "compensation_percent", "reporter_percent", "inclusion_percent")
+    if sum(values[name] for name in shares) > 100:
+        raise GenesisError(f"app_state.params: {', '.join(shares)} add up to more than 100")
     try:
         return state_pb2.Params(chain_id=chain_id, **values)
     except ValueError:

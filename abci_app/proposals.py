@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from abci_app.envelope import charge_fee, check_envelope
 from abci_app.state import State, tokens
 from abci_app.state.beacons import get_proposer, is_next_reveal
-from abci_app.state.keyspace import announcement_key
 from abci_app.state_machine import Changes, FindPreimage, Stores, TxResult, compute_block_bytes
 from abci_app.transitions import TRANSITIONS, Call, submit_fraud_proof
 from abci_app.transitions.call import BlockContext, Conviction
@@ -18,7 +17,6 @@ from optfl.transactions import SignedTransaction, decode_reveal, decode_transact
 from optfl.wire import state_pb2
 
 PROOF_KIND = "submit_fraud_proof"
-_NEVER = 1 << 64  # above every height
 # Kinds with a deadline at which somebody is late, unheard or unpunished: no paid junk may crowd them out (L2).
 LANE_KINDS = (
     "submit_aggregate",
@@ -149,8 +147,8 @@ def _order_disputes_first(state: State, txs: Sequence[bytes]) -> list[tuple[byte
     """Decoded transactions: first the proofs that convict, then what disputes wait for, then the others.
 
     Each stands behind what its sender sent before it. Senders with less before theirs come first: nobody's junk with a
-    proof or a vote behind it delays another's. Of proofs with nothing before them those that were announced come first,
-    in the order of their announcements: of two against one attempt a block takes one, and a copy earns nothing (F7).
+    proof or a vote behind it delays another's. Of proofs with nothing before them those come first that pay most of who
+    has announced one: of two against one attempt a block takes one (F7).
     """
     decoded = []
     for tx in txs:
@@ -172,26 +170,23 @@ def _order_disputes_first(state: State, txs: Sequence[bytes]) -> list[tuple[byte
     for i in lane:
         is_urgent[i] = True
     ordered = []
-    announced = _find_announced(state, [decoded[i][1] for i in proofs])
+    paid = _find_paid(state, [decoded[i][1] for i in proofs])
     for rank in ranks[:2]:
         ahead = Counter[bytes]()  # by sender, bytes of what is not urgent
         for i in rank:
             ahead[decoded[i][1].sender] += len(decoded[i][0]) * (not is_urgent[i])
-        places = {sender: (size > 0, announced.get(sender, _NEVER), size) for sender, size in ahead.items()}
+        places = {sender: (size > 0, -paid[sender], size) for sender, size in ahead.items()}
         ordered += sorted(rank, key=lambda i: places[decoded[i][1].sender])
     return [decoded[i] for i in ordered + ranks[2]]
 
 
-def _find_announced(state: State, proofs: Sequence[SignedTransaction]) -> dict[bytes, int]:
-    """By sender, the height at which the first of these was announced."""
-    heights: dict[bytes, int] = {}
+def _find_paid(state: State, proofs: Sequence[SignedTransaction]) -> Counter[bytes]:
+    """By sender, the weight of those who are paid for one of its proofs."""
+    weights = Counter[bytes]()
     for signed in proofs:
-        message = signed.body.submit_fraud_proof
-        if submit_fraud_proof.is_announced(state, _next_call(state, signed), message):
-            key = announcement_key(message.task_id, message.attempt_id, signed.sender)
-            height = state.announcements[key].height
-            heights[signed.sender] = min(heights.get(signed.sender, height), height)
-    return heights
+        reporters = submit_fraud_proof.find_reporters(state, _next_call(state, signed), signed.body.submit_fraud_proof)
+        weights[signed.sender] = max(weights[signed.sender], sum(reporter.weight for reporter in reporters))
+    return weights
 
 
 def _is_convicting(state: State, signed: SignedTransaction) -> bool:

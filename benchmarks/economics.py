@@ -8,8 +8,10 @@ training or a disk, is named and not counted; where the difference does not outw
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -94,6 +96,10 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation("validator: says that it has read what it has not", {"validator1": "false-watcher@2"},
               saves="re-execution"),
     Deviation("validator: watches nothing, somebody lies", {}, idle=("validator1",), among=LIAR, saves="re-execution"),
+    Deviation("validator: shows its proof before its turn, somebody lies", {"validator1": "impatient-validator@1"},
+              among=LIARS),
+    Deviation("validator: announces its proof and lets others show it, somebody lies",
+              {"validator1": "reluctant-validator@1"}, among=LIARS, saves="a fee", beyond="a draw: all are paid alike"),
     Deviation("validator: silent in votes", {"validator1": "silent-validator@2"}, among=SPAMMER, saves="re-execution"),
     Deviation("validator: votes for a model of its own", {"validator1": "minority-voter@2"}, among=SPAMMER,
               saves="re-execution"),
@@ -106,11 +112,15 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation("proposer: reveals no beacon", {"proposer1": "withholding-proposer"}),
     Deviation("proposer: censors disputes, somebody lies", {"proposer1": "censoring-proposer"}, among=LIARS),
     Deviation("proposer: censors, and does not watch", {"proposer1": "censoring-proposer"}, among=LIARS,
-              asleep=("validator1",), beyond="a draw: others prove it"),
+              asleep=("validator1",)),
     Deviation("proposer: censors disputes for its lying aggregator",
               {"proposer1": "censoring-proposer", "aggregator1": "coordinate@2"}),
     Deviation("proposer: puts its copy of a proof in its place, somebody lies", {"proposer1": "copying-proposer"},
               among=LIARS, asleep=("validator1",)),
+    Deviation("proposer: keeps others' announcements out of its blocks, somebody lies",
+              {"proposer1": "jealous-proposer"}, among=LIARS),
+    Deviation("proposer: the same, and shows its proof before its turn",
+              {"proposer1": "jealous-proposer", "validator1": "impatient-validator@1"}, among=LIARS),
     Deviation("challenger: a false proof of every attempt", {"challenger1": "spam-proofs@2"}),
     Deviation("challenger: a vote on every attempt", {"challenger1": "serial-challenges@2"}),
     Deviation("challenger: demands of every attempt", {"challenger1": "serial-demands@2"}),
@@ -133,6 +143,7 @@ class Run:
     updates: int  # that were committed: from the freeze of their round on, anybody can read them
     settled: int  # rounds
     settled_lies: int
+    events: str  # a hash of all of them, in the order of the blocks
 
 
 @dataclass(frozen=True)
@@ -141,10 +152,12 @@ class Line:
 
     deviation: str
     runs: int
+    played: int  # runs in which anything happened otherwise than in the honest one: it had an occasion
     honest_gain: int
     deviant_gain: int
     difference: int
-    worst_difference: int  # for honesty: the most that deviating brought in a run
+    error: int  # of `difference`: its standard error
+    worst_difference: int  # for honesty: the most that deviating brought in a run in which it was played
     participants: int  # what all other accounts have more or less, but the requester
     requester: int
     unsettled_rounds: float  # that settled in the honest runs, and not in these
@@ -154,10 +167,10 @@ class Line:
 
     @property
     def beaten(self) -> str:
-        """Whether honesty brings more: in every run, or on average."""
-        if self.worst_difference < 0:
+        """Whether honesty brings more: in every run, or on average by more than twice the standard error."""
+        if self.played and self.worst_difference < 0:
             return "yes"
-        return "on average" if self.difference < 0 else "no"
+        return "on average" if self.difference < -2 * self.error else "no"
 
 
 def build_scenario(deviation: Deviation, seed: int, *, honest: bool) -> Scenario:
@@ -180,6 +193,7 @@ def build_scenario(deviation: Deviation, seed: int, *, honest: bool) -> Scenario
         adversaries={**deviation.among, **plays},
         mean_seconds_between_crashes=0.0,
         loss_rate=0.0,
+        delays_by_block=True,
         length=32,
     )
 
@@ -189,9 +203,11 @@ def simulate(scenario: Scenario, known: dict[str, Run]) -> Run:
     name = repr(scenario)
     if name not in known:
         with no_warnings():
-            report = run_and_report(scenario).report
+            result = run_and_report(scenario)
+        report = result.report
         updates = report.events.get("update_committed", 0)
-        known[name] = Run(report.gains, updates, report.rounds, report.settled_lies)
+        events = hashlib.sha256(repr([(height, events) for height, _, events in result.chain.trace if events]).encode())
+        known[name] = Run(report.gains, updates, report.rounds, report.settled_lies, events.hexdigest())
     return known[name]
 
 
@@ -204,6 +220,7 @@ def measure(deviation: Deviation, runs: int, known: dict[str, Run] | None = None
     pairs = list(zip(honest, deviant, strict=True))
     own = [(_count(deviation, a, a), _count(deviation, b, a)) for a, b in pairs]
     apart = [b - a for a, b in own]
+    played = [gain for gain, (a, b) in zip(apart, pairs, strict=True) if a.events != b.events]
     aside = {*deviation.accounts, *deviation.among, "requester"}
     others = [sum(b.gains[who] - gain for who, gain in a.gains.items() if who not in aside) for a, b in pairs]
     is_requester = "requester" in deviation.accounts
@@ -211,10 +228,12 @@ def measure(deviation: Deviation, runs: int, known: dict[str, Run] | None = None
     return Line(
         deviation=deviation.name,
         runs=runs,
+        played=len(played),
         honest_gain=_average([a for a, _ in own]),
         deviant_gain=_average([b for _, b in own]),
         difference=_average(apart),
-        worst_difference=max(apart),
+        error=round(statistics.stdev(apart) / len(apart) ** 0.5) if runs > 1 else 0,
+        worst_difference=max(played, default=0),
         participants=_average(others),
         requester=_average(requester),
         unsettled_rounds=round(sum(a.settled - b.settled for a, b in pairs) / runs, 2),
@@ -268,8 +287,10 @@ def _show(lines: Sequence[Line], title: str) -> None:
     rows = [
         (
             line.deviation,
-            *(f"{value:,}" for value in (line.honest_gain, line.deviant_gain, line.difference)),
-            "**no**" if line.beaten == "no" else line.beaten,
+            f"{line.honest_gain:,}",
+            f"{line.deviant_gain:,}",
+            f"{line.difference:,}" + ("" if line.beaten == "yes" else f" ± {line.error:,}"),
+            "**no**" if line.beaten == "no" else line.beaten + (f" ({line.played})" if line.played < line.runs else ""),
             f"{line.participants:+,}",
             f"{line.requester:+,}",
             line.saves or "–",

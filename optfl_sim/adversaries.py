@@ -96,11 +96,18 @@ ADVERSARIES: dict[str, Adversary] = {
     "double-voter": Adversary("validator", "signs two votes, or two models, on one question", Outcome.SLASHED),
     "false-holder": Adversary("validator", "says that it serves what is demanded, and has nothing", Outcome.REFUSED),
     "false-watcher": Adversary("validator", "says that it has read every attempt, and has not", Outcome.REFUSED),
+    "impatient-validator": Adversary("validator", "shows proofs before their time and its turn", Outcome.HARMLESS),
     "minority-voter": Adversary("validator", "votes for, and signs, a model of its own making", Outcome.HARMLESS),
+    "reluctant-validator": Adversary(
+        "validator", "announces proofs, and leaves it to others to show them", Outcome.HARMLESS
+    ),
     "silent-validator": Adversary("validator", "proposes blocks, and neither watches nor votes", Outcome.HARMLESS),
     "censoring-proposer": Adversary("proposer", "leaves every dispute out of its blocks", Outcome.HARMLESS),
     "copying-proposer": Adversary(
         "proposer", "puts copies of others' proofs into its blocks, in their place", Outcome.HARMLESS
+    ),
+    "jealous-proposer": Adversary(
+        "proposer", "leaves others' announcements of proofs out of its blocks", Outcome.HARMLESS
     ),
     "withholding-proposer": Adversary("proposer", "reveals no value of its beacon, and goes unpaid", Outcome.HARMLESS),
     # accounts that anybody can have

@@ -97,6 +97,7 @@ class Scenario:
     max_seconds_down: float = 5.0  # who is away for most of a turn may be late, and pay for it
     max_delay_seconds: float = 0.4  # of a message
     loss_rate: float = 0.01  # of messages
+    delays_by_block: bool = False  # drawn anew at each height: what differs in one block does not change all later luck
     max_seconds: float = 20_000.0  # the run fails if the task has not ended by then
 
     @property
@@ -417,14 +418,21 @@ class _Federation:
     def _connect(self, name: str) -> Connections:
         """The world as the account `name` reaches it, through the faulty network."""
         key = self._keys[name]
-        draw = self._random("network", name)
+        draws = {0: self._random("network", name)}  # by height, the newest
         scenario = self._scenario
 
+        def draw() -> random.Random:
+            height = self._chain.height if scenario.delays_by_block else 0
+            if height not in draws:
+                draws.clear()
+                draws[height] = self._random("network", name, str(height))
+            return draws[height]
+
         def delay() -> float:
-            return draw.uniform(0.0, scenario.max_delay_seconds)
+            return draw().uniform(0.0, scenario.max_delay_seconds)
 
         def failure() -> bool:
-            return draw.random() < scenario.loss_rate
+            return draw().random() < scenario.loss_rate
 
         async def deliver(account: bytes, verb: Verb, handle: Handle, request: bytes) -> bytes | None:
             await asyncio.sleep(delay() + self._slowness.get(account, 0.0))

@@ -25,12 +25,11 @@ UNREADABLE = frozenset({"model", "update"})  # why an attempt is void of which s
 
 def process_convictions(state: State, block: BlockContext) -> None:
     records: dict[tuple[int, int], state_pb2.Conviction] = {}
-    rewarded: set[tuple[int, int]] = set()
+    first: dict[tuple[int, int], Conviction] = {}  # one of an attempt (L7)
     for conviction in block.convictions:
-        if _name(conviction.attempt) not in records:  # one conviction an attempt (L7)
+        if _name(conviction.attempt) not in records:
             records[_name(conviction.attempt)] = _convict(state, block, conviction)
-            if conviction.prover and conviction.is_first_hand:  # nobody is behind a vote that the ledger opened itself
-                rewarded.add(_name(conviction.attempt))
+            first[_name(conviction.attempt)] = conviction
     for voiding in sorted(block.voidings, key=lambda v: not v.silent):  # of two reasons the graver one counts
         _void(state, block, voiding)
     found = [c.attempt for c in block.convictions] + [v.attempt for v in block.voidings]
@@ -49,7 +48,7 @@ def process_convictions(state: State, block: BlockContext) -> None:
         # Whose work is lost is compensated once, out of the slash of the one whose fault it is.
         record.reverted = name in lost
         record.voided_rounds = voided.get(name, 0)
-        _distribute(state, record, lost.get(name, []), is_rewarded=name in rewarded)
+        _distribute(state, record, lost.get(name, []), first[name])
         state.disputes.put(attempt_key(record.task_id, record.attempt_id), record)
     for voiding in block.voidings:
         name = _name(voiding.attempt)
@@ -185,16 +184,29 @@ def _revert(state: State, block: BlockContext, task_id: int, round_number: int) 
     return voided, lost
 
 
-def _distribute(state: State, record: state_pb2.Conviction, lost: list[_Loss], *, is_rewarded: bool) -> None:
-    """A10: a small reward to the prover, compensation to who worked on the void rounds, the rest is burned."""
+def _distribute(state: State, record: state_pb2.Conviction, lost: list[_Loss], conviction: Conviction) -> None:
+    """A10: small rewards to provers and proposers, compensation to who worked on void rounds, the rest is burned."""
     params = state.params
-    record.reporter_reward = record.slashed * params.reporter_percent // 100 if is_rewarded else 0
     budget = record.slashed * params.compensation_percent // 100
     record.compensation = _compensate(state, record.task_id, lost, {record.aggregator, *record.signers}, budget)
-    if is_rewarded:
-        tokens.credit(state, record.prover, record.reporter_reward)
-        state.emit("prover_rewarded", task=record.task_id, prover=record.prover, amount=record.reporter_reward)
-    record.burned = record.slashed - record.reporter_reward - record.compensation
+    share = record.slashed * params.reporter_percent // 100
+    # Half for the announcements' blocks, half for the proof's. Paid once: who leaves one of these out of its own block
+    # loses it to another proposer.
+    half = record.slashed * params.inclusion_percent // 200
+    included = Counter({conviction.proposer: half})
+    for reporter in conviction.reporters:
+        amount = share * reporter.weight // reporter.total
+        tokens.credit(state, reporter.account, amount)
+        record.rewards.add(account=reporter.account, amount=amount)
+        record.reporter_reward += amount
+        state.emit("prover_rewarded", task=record.task_id, prover=reporter.account, amount=amount)
+        included[reporter.proposer] += half * reporter.weight // reporter.total
+    del included[b""]  # nobody's
+    for operator, amount in included.items():
+        tokens.credit(state, operator, amount)
+        record.inclusion_reward += amount
+        state.emit("inclusion_paid", task=record.task_id, operator=operator, amount=amount)
+    record.burned = record.slashed - record.reporter_reward - record.inclusion_reward - record.compensation
     tokens.burn(state, record.burned)
 
 

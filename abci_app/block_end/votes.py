@@ -12,7 +12,7 @@ from abci_app.state.challenges import hold_stake, hold_voters, is_live, open_cha
 from abci_app.state.keyspace import attempt_key, round_key, task_key
 from abci_app.state.members import get_author_role
 from abci_app.state.rounds import is_window_over
-from abci_app.transitions.call import BlockContext, Conviction, Voiding
+from abci_app.transitions.call import BlockContext, Conviction, Reporter, Voiding
 from optfl.tasks import authors_of
 from optfl.votes import Decision, decide
 from optfl.wire import state_pb2, transaction_pb2
@@ -143,7 +143,8 @@ def _judge_attempt(
     if _is_float(state, attempt):
         if challenge.verdict == state_pb2.VERDICT_UPHELD:  # void meanwhile, it is no less guilty (R3, R10)
             prover = challenge.bonds[0].address if challenge.bonds else b""
-            block.convictions.append(Conviction(attempt, prover, "vote"))
+            reporters = (Reporter(prover, b"", 1, 1),) if prover else ()  # nobody, if the ledger opened it itself
+            block.convictions.append(Conviction(attempt, prover, "vote", reporters))
         elif challenge.verdict == state_pb2.VERDICT_NO_QUORUM and is_open:
             block.voidings.append(Voiding(attempt, "vote", silent=False))
     elif challenge.verdict == state_pb2.VERDICT_UPHELD and is_open:

@@ -30,7 +30,12 @@ def check(state: State, call: Call, message: transaction_pb2.AnnounceProof) -> s
     is_validator = _is_validator(state, call.sender)
     if not is_validator:
         _check_room(state, attempt)
-    return state_pb2.Announcement(commitment=message.commitment, height=call.height, validator=is_validator)
+    return state_pb2.Announcement(
+        commitment=message.commitment,
+        height=call.height,
+        validator=is_validator,
+        proposer=call.block.paid_proposer,
+    )
 
 
 def _is_validator(state: State, sender: bytes) -> bool:

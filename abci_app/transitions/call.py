@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from optfl.wire import state_pb2
 
@@ -15,9 +16,19 @@ class BlockContext:
     beacon: bytes
     is_revealed: bool = False  # its first transaction was its proposer's reveal
     is_withheld: bool = False  # it should have been: the proposer goes without the block's fees
+    paid_proposer: bytes = b""  # operator that is paid for what is in the block, unless unknown or without a reveal
     proofs: int = 0
     convictions: list[Conviction] = field(default_factory=list)
     voidings: list[Voiding] = field(default_factory=list)
+
+
+class Reporter(NamedTuple):
+    """Who gets `weight` / `total` of what is paid for finding a lie."""
+
+    account: bytes
+    proposer: bytes  # operator that is paid as much of what is paid for including its announcement
+    weight: int
+    total: int
 
 
 @dataclass(frozen=True)
@@ -27,7 +38,8 @@ class Conviction:
     attempt: state_pb2.Attempt
     prover: bytes
     proof_kind: str
-    is_first_hand: bool = True  # a proof that may be a copy of another's earns nothing (F7)
+    reporters: tuple[Reporter, ...] = ()
+    proposer: bytes = b""  # operator whose block has the proof
 
 
 @dataclass(frozen=True)

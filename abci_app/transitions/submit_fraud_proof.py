@@ -1,18 +1,19 @@
 """SubmitFraudProof: anyone shows one step of an attempt that was done wrong: in its totals, its decision or its model.
 
 The proof is judged at once; what a conviction does is done at this block's end, for all of the block's together (A2).
-It needs no announcement; its reward does.
+It needs no announcement; what is paid for it does.
 """
 
 from __future__ import annotations
 
 from abci_app.state import State, tokens
-from abci_app.state.keyspace import announcement_key
-from abci_app.transitions.call import Call, Conviction
+from abci_app.state.keyspace import attempt_key
+from abci_app.transitions.call import Call, Conviction, Reporter
 from abci_app.transitions.fields import check_attempt, check_balance, check_task
 from optfl import errors
-from optfl.announcements import compute_announcement
+from optfl.announcements import COUNTED_BLOCKS, PAID_BLOCKS, compute_announcement, hash_proof
 from optfl.fraud import ProofError, is_fraud, unwrap_proof
+from optfl.keys import ADDRESS_BYTES
 from optfl.tasks import authors_of
 from optfl.wire import state_pb2, transaction_pb2
 
@@ -32,14 +33,14 @@ def check(state: State, call: Call, message: transaction_pb2.SubmitFraudProof) -
     if call.block.proofs >= state.params.max_proofs_per_block:
         raise errors.TooManyProofs("this block has as many fraud proofs as it may; send it again")
     check_balance(state, call.sender, state.params.proof_bond)
-    conviction = Conviction(attempt, call.sender, message.WhichOneof("proof"), is_announced(state, call, message))
+    kind, proposer = message.WhichOneof("proof"), call.block.paid_proposer
     if _is_moot(call, attempt):
-        return conviction
+        return Conviction(attempt, call.sender, kind)
     try:
         proven = is_fraud(task.parameters, attempt, unwrap_proof(message))
     except ProofError as error:
         raise errors.MalformedProof(str(error)) from None
-    return conviction if proven else None
+    return Conviction(attempt, call.sender, kind, find_reporters(state, call, message), proposer) if proven else None
 
 
 def check_provable(task: state_pb2.Task) -> None:
@@ -56,12 +57,28 @@ def check_convictable(attempt: state_pb2.Attempt, height: int) -> None:
         raise errors.NotConvictable(f"attempt {attempt.attempt_id} is past its evidence height")
 
 
-def is_announced(state: State, call: Call, message: transaction_pb2.SubmitFraudProof) -> bool:
-    """Whether the sender announced this proof in an earlier block, when nobody else could have seen it (F7)."""
-    announcement = state.announcements.get(announcement_key(message.task_id, message.attempt_id, call.sender))
-    if announcement is None or announcement.height >= call.height:
-        return False
-    return announcement.commitment == compute_announcement(state.params.chain_id, call.sender, message)
+def find_reporters(state: State, call: Call, message: transaction_pb2.SubmitFraudProof) -> tuple[Reporter, ...]:
+    """Who announced this proof before anybody could have seen it, whoever shows it now (F7, A10).
+
+    Each validator is paid by its part of all power, whatever others do. Accounts without power cost nothing: of these
+    one is paid, the sender or else the first, and only where no validator has announced a proof.
+    """
+    announced = {
+        key[-ADDRESS_BYTES:]: announcement
+        for key, announcement in state.announcements.items(attempt_key(message.task_id, message.attempt_id))
+        if announcement.height < call.height
+    }
+    proof_hash, chain_id = hash_proof(message), state.params.chain_id
+    found = {who: a for who, a in announced.items() if a.commitment == compute_announcement(chain_id, who, proof_hash)}
+    if min((a.height for a in found.values()), default=call.height) + PAID_BLOCKS > call.height:
+        return ()
+    counted = {who: a for who, a in found.items() if a.height + COUNTED_BLOCKS <= call.height}
+    powers = {operator: validator.power for operator, validator in state.validators.items() if validator.power > 0}
+    if not powers.keys().isdisjoint(announced):
+        total = sum(powers.values())
+        return tuple(Reporter(who, a.proposer, powers[who], total) for who, a in counted.items() if who in powers)
+    first = min(counted, key=lambda who: (who != call.sender, counted[who].height, who))
+    return (Reporter(first, counted[first].proposer, 1, 1),)
 
 
 def _is_moot(call: Call, attempt: state_pb2.Attempt) -> bool:

@@ -11,7 +11,7 @@ from offchain.roles.computing import is_float
 from offchain.roles.fetching import fetch_round
 from offchain.roles.validator import Validator, ValidatorOptions
 from offchain.roles.views import Aggregate, submit
-from optfl.announcements import compute_announcement
+from optfl.announcements import compute_announcement, hash_proof
 from optfl.fraud import build_output_proof
 from optfl.keys import address_of
 from optfl.wire import state_pb2, transaction_pb2
@@ -125,7 +125,7 @@ class CopyingChallenger(ByzantineChallenger):
                 continue
             self._verified.add(proof.attempt_id)
             copy = transaction_pb2.Body(submit_fraud_proof=proof)
-            commitment = compute_announcement(self._ledger.chain_id, self._ledger.address, proof)
+            commitment = compute_announcement(self._ledger.chain_id, self._ledger.address, hash_proof(proof))
             announcement = transaction_pb2.AnnounceProof(
                 task_id=proof.task_id, attempt_id=proof.attempt_id, commitment=commitment
             )

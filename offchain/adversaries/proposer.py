@@ -42,19 +42,35 @@ def drop_disputes(txs: Sequence[bytes], sign: Sign) -> list[bytes]:
 
 
 def copy_proofs(txs: Sequence[bytes], sign: Sign) -> list[bytes]:
-    """Its own copy in the place of the first proof by somebody else that waits, and no other of these (F7)."""
+    """Its own copy in the place of the first proof by somebody else that waits, no other against that attempt (F7)."""
     chosen: list[bytes] = []
-    copy = b""
+    copied = None
     for tx in txs:
-        if _kind_of(tx) != "submit_fraud_proof":
+        if _kind_of(tx) != "submit_fraud_proof" or _get_sender(tx) == _get_own_key(sign):
             chosen.append(tx)
-        elif not copy:
-            original = transaction_pb2.Transaction.FromString(tx)
-            proof = transaction_pb2.Body.FromString(original.body).submit_fraud_proof
-            copy = sign(transaction_pb2.Body(submit_fraud_proof=proof))
-            is_own = transaction_pb2.Transaction.FromString(copy).public_key == original.public_key
-            chosen.append(tx if is_own else copy)
+            continue
+        original = transaction_pb2.Transaction.FromString(tx)
+        proof = transaction_pb2.Body.FromString(original.body).submit_fraud_proof
+        if copied is None:
+            copied = proof
+            chosen.append(sign(transaction_pb2.Body(submit_fraud_proof=proof)))
+        elif (proof.task_id, proof.attempt_id) != (copied.task_id, copied.attempt_id):
+            chosen.append(tx)
     return chosen
+
+
+def keep_own_announcements(txs: Sequence[bytes], sign: Sign) -> list[bytes]:
+    """Others' announcements wait for other blocks, so that its own comes first."""
+    own = _get_own_key(sign)
+    return [tx for tx in txs if _kind_of(tx) != "announce_proof" or _get_sender(tx) == own]
+
+
+def _get_own_key(sign: Sign) -> bytes:
+    return _get_sender(sign(transaction_pb2.Body()))
+
+
+def _get_sender(tx: bytes) -> bytes:
+    return transaction_pb2.Transaction.FromString(tx).public_key
 
 
 def _kind_of(tx: bytes) -> str:
@@ -68,5 +84,6 @@ def _kind_of(tx: bytes) -> str:
 PROPOSERS: dict[str, Proposer] = {
     "censoring-proposer": Proposer(choose=drop_disputes),
     "copying-proposer": Proposer(choose=copy_proofs),
+    "jealous-proposer": Proposer(choose=keep_own_announcements),
     "withholding-proposer": Proposer(reveals=False),
 }

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar, Unpack
 from offchain.adversaries.accomplices import NOBODY, Accomplices
 from offchain.adversaries.certifying import EquivocatingCertifier, LyingCertifier
 from offchain.interfaces import Blobs, Ledger
+from offchain.roles.announcing import get_last_height
 from offchain.roles.attesting import Attester
 from offchain.roles.certifying import Certifier
 from offchain.roles.computing import is_float
@@ -19,6 +20,7 @@ from offchain.roles.validator import Validator, ValidatorOptions
 from offchain.roles.views import Aggregate, submit
 from offchain.roles.voting import Voter
 from optfl import tasks
+from optfl.announcements import COUNTED_BLOCKS
 from optfl.merkle import HASH_BYTES
 from optfl.sketch import ROWS
 from optfl.vectors import Opening
@@ -97,6 +99,28 @@ class DoubleVoter(ByzantineValidator):
 
     def make_certifier(self, ledger: Ledger, blobs: Blobs, signer: Signer) -> Certifier:
         return EquivocatingCertifier(ledger, blobs, signer, self._computer, self._compute, from_round=self.from_round)
+
+
+class ImpatientValidator(ByzantineValidator):
+    """Leaves nobody the first word: it shows its proof as soon as it is as old as it has to be to count."""
+
+    def compute_show_height(
+        self, view: state_pb2.TaskView, attempt: state_pb2.Attempt, proof: transaction_pb2.SubmitFraudProof
+    ) -> int:
+        own = super().compute_show_height(view, attempt, proof)
+        me = (attempt.attempt_id, self._ledger.address)
+        heights = [a.announcement.height for a in view.announcements if (a.attempt_id, a.prover) == me]
+        return min([own, *(height + COUNTED_BLOCKS - 1 for height in heights if attempt.round >= self.from_round)])
+
+
+class ReluctantValidator(ByzantineValidator):
+    """Announces what it finds, and leaves it to others to show it, at their cost."""
+
+    def compute_show_height(
+        self, view: state_pb2.TaskView, attempt: state_pb2.Attempt, proof: transaction_pb2.SubmitFraudProof
+    ) -> int:
+        own = super().compute_show_height(view, attempt, proof)
+        return own if attempt.round < self.from_round else max(own, get_last_height(view, attempt) - 2)
 
 
 class FalseHolder(ByzantineValidator):
@@ -195,6 +219,8 @@ VALIDATORS: dict[str, type[ByzantineValidator]] = {
     "double-voter": DoubleVoter,
     "false-holder": FalseHolder,
     "false-watcher": FalseWatcher,
+    "impatient-validator": ImpatientValidator,
     "minority-voter": MinorityValidator,
+    "reluctant-validator": ReluctantValidator,
     "silent-validator": SilentValidator,
 }

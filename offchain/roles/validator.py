@@ -7,7 +7,6 @@ pay the fees and bonds can watch; only validators with voting power vote, answer
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -17,7 +16,7 @@ import numpy as np
 
 from offchain.interfaces import Blobs, Int32Vector, Ledger
 from offchain.kernels.hashing import make_vector
-from offchain.roles.announcing import COURTESY_BLOCKS, announce, is_announced_by_another
+from offchain.roles.announcing import announce, compute_rank, compute_show_height
 from offchain.roles.attesting import Attester
 from offchain.roles.certifying import Certifier
 from offchain.roles.computing import (
@@ -204,13 +203,22 @@ class Validator:
             if is_challenged or attempt.status != state_pb2.ATTEMPT_STATUS_OPEN:
                 self._verified.add(attempt.attempt_id)  # the vote decides; a void attempt cannot be put to one
                 return
-        if view.height < found_height + compute_patience(view, attempt, self._ledger.address, found_height):
-            return  # a courtesy: another validator is first to prove it; if it does not, we do
         if kind == "submit_fraud_proof":
-            await announce(self._ledger, view, attempt, finding.submit_fraud_proof)
+            proof = finding.submit_fraud_proof
+            is_announced = await announce(self._ledger, view, attempt, proof)
+            if is_announced or view.height < self.compute_show_height(view, attempt, proof):
+                return
+        elif view.height < found_height + compute_patience(view, attempt, self._ledger.address, found_height):
+            return  # a courtesy: another validator is first to challenge it; if it does not, we do
         sent = "fraud proof sent" if kind == "submit_fraud_proof" else "challenged by vote"
         if await submit(self._ledger, finding, f"round {attempt.round}, attempt {attempt.attempt_id}: {sent}"):
             self._verified.add(attempt.attempt_id)
+
+    def compute_show_height(
+        self, view: state_pb2.TaskView, attempt: state_pb2.Attempt, proof: transaction_pb2.SubmitFraudProof
+    ) -> int:
+        """The height at which this watcher sends its proof."""
+        return compute_show_height(self._ledger, view, attempt, proof)
 
     async def _demand(self, view: state_pb2.TaskView, attempt: state_pb2.Attempt, missing: VectorsMissing) -> None:
         submitted = attempt.submit_height
@@ -449,19 +457,9 @@ def _keep(kept: dict[int, V], attempt_id: int, value: V) -> None:
 def compute_patience(view: state_pb2.TaskView, attempt: state_pb2.Attempt, address: bytes, since_height: int) -> int:
     """Blocks that this watcher leaves to others before it sends what it found: another order for each attempt.
 
-    The ledger does not know of it; it only saves the fees of proofs that come second. At most a third of what is left
-    of the window, however many validators there are: none of the others may be watching.
+    The ledger does not know of it; it only saves the fees and bonds of what comes second. At most a third of what is
+    left of the window, however many validators there are: none of the others may be watching.
     """
     rank = compute_rank(view, attempt, address)
     most = max(attempt.window_close_height - since_height, 0) // 3
-    patience = min(rank, rank * most // max(len(view.validators), 1))
-    if is_announced_by_another(view, attempt, address):
-        patience = min(patience + COURTESY_BLOCKS, most)
-    return patience
-
-
-def compute_rank(view: state_pb2.TaskView, attempt: state_pb2.Attempt, address: bytes) -> int:
-    """This watcher's place in an order that differs from attempt to attempt; behind all validators if it is none."""
-    name = attempt.task_id.to_bytes(8, "big") + attempt.attempt_id.to_bytes(4, "big")
-    order = sorted(view.validators, key=lambda validator: hashlib.sha256(name + validator).digest())
-    return order.index(address) if address in order else len(order)
+    return min(rank, rank * most // max(len(view.validators), 1))

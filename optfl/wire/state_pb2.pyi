@@ -84,7 +84,7 @@ DEMAND_STATUS_HELD: DemandStatus
 DEMAND_STATUS_MISSING: DemandStatus
 
 class Params(_message.Message):
-    __slots__ = ("chain_id", "block_time_ms", "min_fee", "fee_per_kilobyte", "validator_stake_unit", "min_validators", "min_validator_stake", "min_aggregator_stake", "min_replica_stake", "min_client_stake", "unbonding_blocks", "evidence_blocks", "proof_bond", "fraud_slash_percent", "equivocation_slash_percent", "burned_percent", "compensation_percent", "reporter_percent", "max_proof_operations", "max_proofs_per_block", "min_task_escrow", "late_slash_percent", "exclusion_blocks")
+    __slots__ = ("chain_id", "block_time_ms", "min_fee", "fee_per_kilobyte", "validator_stake_unit", "min_validators", "min_validator_stake", "min_aggregator_stake", "min_replica_stake", "min_client_stake", "unbonding_blocks", "evidence_blocks", "proof_bond", "fraud_slash_percent", "equivocation_slash_percent", "burned_percent", "compensation_percent", "reporter_percent", "max_proof_operations", "max_proofs_per_block", "min_task_escrow", "late_slash_percent", "exclusion_blocks", "inclusion_percent")
     CHAIN_ID_FIELD_NUMBER: _ClassVar[int]
     BLOCK_TIME_MS_FIELD_NUMBER: _ClassVar[int]
     MIN_FEE_FIELD_NUMBER: _ClassVar[int]
@@ -108,6 +108,7 @@ class Params(_message.Message):
     MIN_TASK_ESCROW_FIELD_NUMBER: _ClassVar[int]
     LATE_SLASH_PERCENT_FIELD_NUMBER: _ClassVar[int]
     EXCLUSION_BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    INCLUSION_PERCENT_FIELD_NUMBER: _ClassVar[int]
     chain_id: str
     block_time_ms: int
     min_fee: int
@@ -131,7 +132,8 @@ class Params(_message.Message):
     min_task_escrow: int
     late_slash_percent: int
     exclusion_blocks: int
-    def __init__(self, chain_id: _Optional[str] = ..., block_time_ms: _Optional[int] = ..., min_fee: _Optional[int] = ..., fee_per_kilobyte: _Optional[int] = ..., validator_stake_unit: _Optional[int] = ..., min_validators: _Optional[int] = ..., min_validator_stake: _Optional[int] = ..., min_aggregator_stake: _Optional[int] = ..., min_replica_stake: _Optional[int] = ..., min_client_stake: _Optional[int] = ..., unbonding_blocks: _Optional[int] = ..., evidence_blocks: _Optional[int] = ..., proof_bond: _Optional[int] = ..., fraud_slash_percent: _Optional[int] = ..., equivocation_slash_percent: _Optional[int] = ..., burned_percent: _Optional[int] = ..., compensation_percent: _Optional[int] = ..., reporter_percent: _Optional[int] = ..., max_proof_operations: _Optional[int] = ..., max_proofs_per_block: _Optional[int] = ..., min_task_escrow: _Optional[int] = ..., late_slash_percent: _Optional[int] = ..., exclusion_blocks: _Optional[int] = ...) -> None: ...
+    inclusion_percent: int
+    def __init__(self, chain_id: _Optional[str] = ..., block_time_ms: _Optional[int] = ..., min_fee: _Optional[int] = ..., fee_per_kilobyte: _Optional[int] = ..., validator_stake_unit: _Optional[int] = ..., min_validators: _Optional[int] = ..., min_validator_stake: _Optional[int] = ..., min_aggregator_stake: _Optional[int] = ..., min_replica_stake: _Optional[int] = ..., min_client_stake: _Optional[int] = ..., unbonding_blocks: _Optional[int] = ..., evidence_blocks: _Optional[int] = ..., proof_bond: _Optional[int] = ..., fraud_slash_percent: _Optional[int] = ..., equivocation_slash_percent: _Optional[int] = ..., burned_percent: _Optional[int] = ..., compensation_percent: _Optional[int] = ..., reporter_percent: _Optional[int] = ..., max_proof_operations: _Optional[int] = ..., max_proofs_per_block: _Optional[int] = ..., min_task_escrow: _Optional[int] = ..., late_slash_percent: _Optional[int] = ..., exclusion_blocks: _Optional[int] = ..., inclusion_percent: _Optional[int] = ...) -> None: ...
 
 class Supply(_message.Message):
     __slots__ = ("genesis", "burned", "fee_pot")
@@ -518,14 +520,16 @@ class Watch(_message.Message):
     def __init__(self, digest: _Optional[bytes] = ..., failed_replicas: _Optional[int] = ..., height: _Optional[int] = ..., opened: bool = ...) -> None: ...
 
 class Announcement(_message.Message):
-    __slots__ = ("commitment", "height", "validator")
+    __slots__ = ("commitment", "height", "validator", "proposer")
     COMMITMENT_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
     VALIDATOR_FIELD_NUMBER: _ClassVar[int]
+    PROPOSER_FIELD_NUMBER: _ClassVar[int]
     commitment: bytes
     height: int
     validator: bool
-    def __init__(self, commitment: _Optional[bytes] = ..., height: _Optional[int] = ..., validator: bool = ...) -> None: ...
+    proposer: bytes
+    def __init__(self, commitment: _Optional[bytes] = ..., height: _Optional[int] = ..., validator: bool = ..., proposer: _Optional[bytes] = ...) -> None: ...
 
 class Equivocation(_message.Message):
     __slots__ = ("member", "height", "slashed")
@@ -558,7 +562,7 @@ class Digest(_message.Message):
     def __init__(self, round: _Optional[int] = ..., attempt_id: _Optional[int] = ..., model_root: _Optional[bytes] = ..., aggregator: _Optional[bytes] = ..., updates: _Optional[int] = ..., settled_height: _Optional[int] = ..., record_hash: _Optional[bytes] = ..., inputs_hash: _Optional[bytes] = ...) -> None: ...
 
 class Conviction(_message.Message):
-    __slots__ = ("task_id", "attempt_id", "round", "aggregator", "prover", "proof_kind", "submit_height", "convicted_height", "slashed", "burned", "compensation", "reporter_reward", "voided_rounds", "reverted", "inputs_hash", "signers")
+    __slots__ = ("task_id", "attempt_id", "round", "aggregator", "prover", "proof_kind", "submit_height", "convicted_height", "slashed", "burned", "compensation", "reporter_reward", "voided_rounds", "reverted", "inputs_hash", "signers", "rewards", "inclusion_reward")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
@@ -575,6 +579,8 @@ class Conviction(_message.Message):
     REVERTED_FIELD_NUMBER: _ClassVar[int]
     INPUTS_HASH_FIELD_NUMBER: _ClassVar[int]
     SIGNERS_FIELD_NUMBER: _ClassVar[int]
+    REWARDS_FIELD_NUMBER: _ClassVar[int]
+    INCLUSION_REWARD_FIELD_NUMBER: _ClassVar[int]
     task_id: int
     attempt_id: int
     round: int
@@ -591,7 +597,17 @@ class Conviction(_message.Message):
     reverted: bool
     inputs_hash: bytes
     signers: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, task_id: _Optional[int] = ..., attempt_id: _Optional[int] = ..., round: _Optional[int] = ..., aggregator: _Optional[bytes] = ..., prover: _Optional[bytes] = ..., proof_kind: _Optional[str] = ..., submit_height: _Optional[int] = ..., convicted_height: _Optional[int] = ..., slashed: _Optional[int] = ..., burned: _Optional[int] = ..., compensation: _Optional[int] = ..., reporter_reward: _Optional[int] = ..., voided_rounds: _Optional[int] = ..., reverted: bool = ..., inputs_hash: _Optional[bytes] = ..., signers: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    rewards: _containers.RepeatedCompositeFieldContainer[Reward]
+    inclusion_reward: int
+    def __init__(self, task_id: _Optional[int] = ..., attempt_id: _Optional[int] = ..., round: _Optional[int] = ..., aggregator: _Optional[bytes] = ..., prover: _Optional[bytes] = ..., proof_kind: _Optional[str] = ..., submit_height: _Optional[int] = ..., convicted_height: _Optional[int] = ..., slashed: _Optional[int] = ..., burned: _Optional[int] = ..., compensation: _Optional[int] = ..., reporter_reward: _Optional[int] = ..., voided_rounds: _Optional[int] = ..., reverted: bool = ..., inputs_hash: _Optional[bytes] = ..., signers: _Optional[_Iterable[bytes]] = ..., rewards: _Optional[_Iterable[_Union[Reward, _Mapping]]] = ..., inclusion_reward: _Optional[int] = ...) -> None: ...
+
+class Reward(_message.Message):
+    __slots__ = ("account", "amount")
+    ACCOUNT_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    account: bytes
+    amount: int
+    def __init__(self, account: _Optional[bytes] = ..., amount: _Optional[int] = ...) -> None: ...
 
 class TaskList(_message.Message):
     __slots__ = ("height", "tasks")

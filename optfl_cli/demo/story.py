@@ -215,7 +215,7 @@ def compute_payments(history: History) -> list[Payment]:
             stake=stakes.get(address, none).amount,
             change=now.get(address, 0) - before.get(address, 0),
             slashed=sum(c.slashed for c in convictions if c.aggregator == address),
-            prover_reward=sum(c.reporter_reward for c in convictions if c.prover == address),
+            prover_reward=sum(r.amount for c in convictions for r in c.rewards if r.account == address),
             is_excluded=stakes.get(address, none).excluded,
         )
         for address in {**before, **now}

@@ -15,6 +15,7 @@ LIKE_ANOTHER_LIE |= {"trace-entry", "wrong-weights"}
 
 COMMON = {
     "runs": 2,
+    "error": 3,
     "worst_difference": -1,
     "participants": 30,
     "requester": 0,
@@ -72,16 +73,21 @@ def test_every_adversary_is_in_the_table() -> None:
 
 
 def test_a_table_says_where_honesty_does_not_pay(capsys: pytest.CaptureFixture[str]) -> None:
-    worse = Line(deviation="a", honest_gain=100, deviant_gain=-2000, difference=-2100, **COMMON)  # type: ignore[arg-type]
-    same = Line(deviation="b", honest_gain=5, deviant_gain=5, difference=0, **{**COMMON, "worst_difference": 0})  # type: ignore[arg-type]
-    mostly = Line(deviation="c", honest_gain=5, deviant_gain=-5, difference=-10, **{**COMMON, "worst_difference": 2})  # type: ignore[arg-type]
-    show([worse, same, mostly])
-    first, second, third = [line.split("|") for line in capsys.readouterr().out.splitlines() if line.count("|") > 5][
-        -3:
+    worse = Line(deviation="a", honest_gain=100, deviant_gain=-2000, difference=-2100, played=2, **COMMON)  # type: ignore[arg-type]
+    even = {**COMMON, "worst_difference": 2}
+    same = Line(deviation="b", honest_gain=5, deviant_gain=5, difference=0, played=0, **even)  # type: ignore[arg-type]
+    mostly = Line(deviation="c", honest_gain=5, deviant_gain=-5, difference=-10, played=2, **even)  # type: ignore[arg-type]
+    luck = Line(deviation="d", honest_gain=5, deviant_gain=0, difference=-5, played=2, **even)  # type: ignore[arg-type]
+    once = Line(deviation="e", honest_gain=5, deviant_gain=0, difference=-5, played=1, **COMMON)  # type: ignore[arg-type]
+    show([worse, same, mostly, luck, once])
+    rows = [line.split("|") for line in capsys.readouterr().out.splitlines() if line.count("|") > 5][-5:]
+    assert [[cell.strip() for cell in row[1:6]] for row in rows] == [
+        ["a", "100", "-2,000", "-2,100", "yes"],
+        ["b", "5", "5", "0 ± 3", "**no**"],
+        ["c", "5", "-5", "-10 ± 3", "on average"],
+        ["d", "5", "0", "-5 ± 3", "**no**"],
+        ["e", "5", "0", "-5", "yes (1)"],
     ]
-    assert [cell.strip() for cell in first[1:6]] == ["a", "100", "-2,000", "-2,100", "yes"]
-    assert [cell.strip() for cell in second[1:6]] == ["b", "5", "5", "0", "**no**"]
-    assert [cell.strip() for cell in third[1:6]] == ["c", "5", "-5", "-10", "on average"]
 
 
 def test_a_name_that_there_is_not_is_a_usage_error() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optfl.announcements import compute_announcement
+from optfl.announcements import compute_announcement, hash_proof
 from optfl.wire.transaction_pb2 import OutputProof, SubmitFraudProof
 
 PROVER = bytes(range(20))
@@ -19,9 +19,13 @@ def test_it_is_what_the_protocol_says(chain_id: str, prover: bytes, task_id: int
     proof = SubmitFraudProof(task_id=task_id, attempt_id=attempt_id, output=OutputProof(chunk=3))
     chain = chain_id.encode()
     expected = hashlib.sha256(
-        b"optfl/announcement/v1" + len(chain).to_bytes(2, "big") + chain + prover + proof.SerializeToString()
+        b"optfl/announcement/v1"
+        + len(chain).to_bytes(2, "big")
+        + chain
+        + prover
+        + hashlib.sha256(proof.SerializeToString()).digest()
     ).digest()
-    assert compute_announcement(chain_id, prover, proof) == expected
+    assert compute_announcement(chain_id, prover, hash_proof(proof)) == expected
 
 
 def test_L8_everything_that_it_names_changes_it() -> None:
@@ -31,11 +35,12 @@ def test_L8_everything_that_it_names_changes_it() -> None:
         SubmitFraudProof(task_id=1, attempt_id=2, output=OutputProof(chunk=1)),
         SubmitFraudProof(task_id=1, attempt_id=1, output=OutputProof(chunk=2)),
     ]
-    made = {compute_announcement("a", PROVER, each) for each in (proof, *others)}
-    made |= {compute_announcement("b", PROVER, proof), compute_announcement("a", bytes(20), proof)}
+    made = {compute_announcement("a", PROVER, hash_proof(each)) for each in (proof, *others)}
+    digest = hash_proof(proof)
+    made |= {compute_announcement("b", PROVER, digest), compute_announcement("a", bytes(20), digest)}
     assert len(made) == 6
 
 
 def test_only_an_account_announces() -> None:
     with pytest.raises(ValueError, match="20 bytes"):
-        compute_announcement("a", b"short", SubmitFraudProof())
+        compute_announcement("a", b"short", bytes(32))

@@ -8,9 +8,9 @@ import pytest
 
 from abci_app.block_end import convictions, settlement, unbonding
 from abci_app.block_end import votes as votes_step
-from abci_app.state import State, members
+from abci_app.state import State
 from abci_app.transitions import create_task
-from optfl import errors
+from optfl import errors, tasks
 from optfl.beacon import compute_beacon
 from optfl.fees import compute_fee
 from optfl.sketch import MAX_VALUE, _draw_places
@@ -162,7 +162,7 @@ def test_half_a_bond_pays_the_fees_of_those_who_voted() -> None:
 def test_one_of_two_aggregators_that_joined_makes_models_alone(guarded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three were named so that two have to agree; one did not join. There is no window in which to object."""
     if not guarded:  # f+1 with f = ⌊(n − 1) / 2⌋
-        monkeypatch.setattr(members, "compute_signers_needed", lambda aggregators: (aggregators - 1) // 2 + 1)
+        monkeypatch.setattr(tasks, "compute_signers_needed", lambda aggregators: (aggregators - 1) // 2 + 1)
     task = TaskHarness(LedgerHarness())
     task.ledger.register_participants()
     task.create(mode=MODE_QUORUM)

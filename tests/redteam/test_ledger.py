@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,12 @@ from abci_app.state.keyspace import attempt_key, stake_key
 from abci_app.state_machine import compute_block_bytes, find_nothing
 from abci_app.transitions import announce_proof, submit_fraud_proof
 from abci_app.transitions import register_validator as register_validator_module
-from optfl import errors, keys
+from abci_app.transitions.call import Call, Reporter
+from optfl import errors, keys, tasks
+from optfl.announcements import COUNTED_BLOCKS, PAID_BLOCKS
 from optfl.keys import SigningKey
-from optfl.wire import state_pb2
+from optfl.vectors import ChunkedVector
+from optfl.wire import state_pb2, transaction_pb2
 from optfl.wire.transaction_pb2 import Transfer, Unbond
 from optfl_cli.errors import UserError
 from optfl_cli.node import load_node
@@ -37,10 +41,16 @@ from support.ledger import (
     register_validator,
 )
 
+SHARE = AGGREGATOR_STAKE * 9 // 100
 
-def lie(**overrides: Any) -> TaskHarness:
+
+def get_rewards(task: TaskHarness) -> dict[bytes, int]:
+    return {r.account: r.amount for r in task.ledger.state.disputes[attempt_key(1, 1)].rewards}
+
+
+def lie(ledger: LedgerHarness | None = None, **overrides: Any) -> TaskHarness:
     """Round 1 is open, and wrong."""
-    task = TaskHarness.start(**overrides)
+    task = TaskHarness.start(ledger, **overrides)
     task.commit_all(1)
     task.aggregate(1, task.poisoned_model(1))
     return task
@@ -62,37 +72,158 @@ def test_F7_a_copier_lands_first_and_the_honest_prover_loses_its_bond(
 
 
 def test_F7_a_proposer_puts_its_copy_in_the_place_of_the_proof(guarded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it cannot have is an announcement from before it saw the proof: the copy convicts, and costs its fee."""
+    """What it cannot have is an announcement from before it saw the proof: the copy costs a fee and pays the prover."""
     if not guarded:
-        monkeypatch.setattr(submit_fraud_proof, "is_announced", lambda state, call, message: True)
+        monkeypatch.setattr(submit_fraud_proof, "find_reporters", _find_sender)
     task = lie()
-    copier, prover, proof = STRANGER, CLIENTS[0], task.prove(1)
-    task.ledger.accept(prover, task.announce(prover, proof))
+    copier, prover, proof = VALIDATORS[1], VALIDATORS[0], task.prove(1)
+    task.announce_in_time(prover, proof)
     before = task.ledger.balance(copier)
     announcement = task.ledger.sign(copier, task.announce(copier, proof))  # now that it has seen it
-    results = task.ledger.block(announcement, task.ledger.sign(copier, proof)).results
+    results = task.ledger.block(announcement, task.ledger.sign(copier, proof), proposer=2).results
     assert [result.code for result in results] == [0, 0]
     gained = task.ledger.balance(copier) - before + 2 * FEE
-    assert gained == (0 if guarded else AGGREGATOR_STAKE // 10)
+    assert gained == (0 if guarded else SHARE)
     record = task.ledger.state.disputes[attempt_key(1, 1)]
+    assert [r.account for r in record.rewards] == [(prover if guarded else copier).address]
     assert record.slashed == AGGREGATOR_STAKE
 
 
-def test_F7_an_honest_proposer_has_a_copy_and_the_proof_before_it(
+def _find_sender(state: State, call: Call, message: transaction_pb2.SubmitFraudProof) -> tuple[Reporter, ...]:
+    """Whoever shows it is its prover."""
+    return (Reporter(call.sender, b"", 1, 1),)
+
+
+def test_F7_a_proposer_holds_a_proof_back_for_a_block_and_announces_its_copy(
     guarded: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The copy came into its mempool first; only one proof against an attempt has a place in a block."""
+    """Two blocks old it has to be: all proposers of both would have to be the copier's."""
     if not guarded:
-        monkeypatch.setattr(proposals, "_find_announced", lambda state, proofs: {})
+        monkeypatch.setattr(submit_fraud_proof, "COUNTED_BLOCKS", 1)
     task = lie()
+    copier, prover, proof = VALIDATORS[1], VALIDATORS[0], task.prove(1)
+    task.announce_in_time(prover, proof)
+    task.ledger.block(task.ledger.sign(copier, task.announce(copier, proof)), proposer=1)
+    task.ledger.block(task.ledger.sign(prover, proof), proposer=2)
+    assert (copier.address in get_rewards(task)) != guarded
+    assert get_rewards(task)[prover.address] == SHARE // 4
+
+
+@pytest.mark.parametrize("blocks", [COUNTED_BLOCKS, PAID_BLOCKS])
+def test_A10_a_proposer_keeps_others_announcements_out_of_its_block(
+    guarded: bool, monkeypatch: pytest.MonkeyPatch, blocks: int
+) -> None:
+    """It is paid no more for being the first, and loses what including them pays; shown too early, nobody is paid."""
+    if not guarded:
+        monkeypatch.setattr(submit_fraud_proof, "find_reporters", _find_first)
+    gains = []
+    for honest in (True, False):
+        task = lie(min_window_blocks=12)
+        ledger, proof = task.ledger, task.prove(1)
+        jealous = max(VALIDATORS, key=lambda v: v.address)
+        place = VALIDATORS.index(jealous)
+        before = ledger.balance(jealous)
+        own = ledger.sign(jealous, task.announce(jealous, proof))
+        others = [ledger.sign(v, task.announce(v, proof)) for v in VALIDATORS if v is not jealous]
+        ledger.block(own, *(others if honest else []), proposer=place)
+        ledger.block(*([] if honest else others), proposer=(place + 1) % 4)
+        for _ in range((PAID_BLOCKS if honest else blocks) - 2):
+            ledger.block(proposer=(place + 1) % 4)
+        ledger.block(ledger.sign(STRANGER, proof), proposer=(place + 1) % 4)
+        gains.append(ledger.balance(jealous) - before - FEE * len(others) * honest)  # it loses their fees as well
+    assert (gains[1] < gains[0]) == guarded
+
+
+def _find_first(state: State, call: Call, message: transaction_pb2.SubmitFraudProof) -> tuple[Reporter, ...]:
+    """The first to announce it takes all."""
+    found = list(state.announcements.items(attempt_key(message.task_id, message.attempt_id)))
+    key, announcement = min(found, key=lambda item: (item[1].height, item[0]))
+    return (Reporter(key[-keys.ADDRESS_BYTES :], announcement.proposer, 1, 1),)
+
+
+@pytest.mark.parametrize("left_out", ["announcement", "proof"])
+def test_A10_a_proposer_leaves_a_dispute_out(guarded: bool, left_out: str) -> None:
+    """Beside the fee it loses what inclusion pays, for good: one conviction pays each of its two blocks once."""
+    gains = []
+    for honest in (True, False):
+        task = lie(LedgerHarness(params={"inclusion_percent": int(guarded)}), min_window_blocks=12)
+        prover, proof = CLIENTS[0], task.prove(1)
+        censor, other = 1, 2
+        before = task.ledger.balance(VALIDATORS[censor])
+        for name, message in (("announcement", task.announce(prover, proof)), ("proof", proof)):
+            tx = task.ledger.sign(prover, message)
+            if message is proof:
+                for _ in range(PAID_BLOCKS - 1):
+                    task.ledger.block(proposer=other)
+            if name != left_out:
+                task.ledger.block(tx, proposer=other)
+            elif honest:
+                task.ledger.block(tx, proposer=censor)
+            else:
+                task.ledger.block(proposer=censor)
+                task.ledger.block(tx, proposer=other)
+        gains.append(task.ledger.balance(VALIDATORS[censor]) - before)
+    assert gains == [FEE + (AGGREGATOR_STAKE // 200 if guarded else 0), 0]
+
+
+def test_A10_an_owner_of_culprit_prover_and_both_blocks_still_loses_nine_tenths() -> None:
+    """Of a tenth that is paid to provers and proposers no more than that comes back, by a sybil that has no power."""
+    task = lie()
+    operator, sybil, proof = VALIDATORS[0], STRANGER, task.prove(1)
+    held = task.ledger.balance(operator) + task.ledger.balance(sybil) + AGGREGATOR_STAKE
+    task.ledger.block(task.ledger.sign(sybil, task.announce(sybil, proof)), proposer=0)
+    task.ledger.blocks(PAID_BLOCKS - 1)
+    task.ledger.block(task.ledger.sign(sybil, proof), proposer=0)
+    left = task.ledger.balance(operator) + task.ledger.balance(sybil)
+    assert left == held - AGGREGATOR_STAKE * 9 // 10
+
+
+def test_A10_a_validator_that_watches_leaves_a_culprits_sybil_nothing() -> None:
+    """Though the sybil was the first, and shows the proof itself."""
+    task = lie()
+    sybil, proof = STRANGER, task.prove(1)
+    task.announce_in_time(sybil, proof)
+    task.ledger.accept(VALIDATORS[0], task.announce(VALIDATORS[0], proof))
+    task.ledger.accept(sybil, proof)
+    assert get_rewards(task) == {}  # the validator's is too new: it may be a copy's
+
+
+def test_A10_a_proposer_fills_its_blocks_with_its_own_announcements() -> None:
+    """They convict nobody, so nobody is paid for them; of a true one among them one is paid."""
+    task = lie()
+    operator, prover, proof = VALIDATORS[0], VALIDATORS[1], task.prove(1)
+    announcements = [task.ledger.sign(operator, task.announce(operator, proof, commitment=bytes(32)))]
+    announcements += [task.ledger.sign(c, task.announce(c, proof, commitment=bytes(32))) for c in CLIENTS[1:]]
+    before = task.ledger.balance(operator)
+    task.ledger.block(*announcements, proposer=0)
+    task.ledger.block(task.ledger.sign(prover, task.announce(prover, proof)), proposer=1)
+    for _ in range(PAID_BLOCKS - 1):
+        task.ledger.block(proposer=3)
+    task.ledger.block(task.ledger.sign(prover, proof), proposer=2)
+    assert task.ledger.balance(operator) == before + FEE * len(CLIENTS[1:])
+    half = AGGREGATOR_STAKE // 200
+    assert task.ledger.state.disputes[attempt_key(1, 1)].inclusion_reward == half + half // 4
+
+
+def test_F7_an_honest_proposer_has_a_proof_that_was_announced_and_another_before_it(
+    guarded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another proof came into its mempool first, of which nobody is paid; one against an attempt has a place."""
+    if not guarded:
+        monkeypatch.setattr(proposals, "_find_paid", lambda state, proofs: Counter())
+    task = TaskHarness.start()
+    task.commit_all(1)
+    values = task.poisoned_model(1, 0).values.copy()
+    values[40] += 1  # in another chunk: what is copied can be varied
+    task.aggregate(1, ChunkedVector(tasks.model_shape(task.parameters), values))
     copier, prover, proof = STRANGER, CLIENTS[0], task.prove(1)
-    task.ledger.accept(prover, task.announce(prover, proof))
-    waiting = [task.ledger.sign(copier, proof), task.ledger.sign(prover, proof)]
+    task.announce_in_time(prover, proof)
+    waiting = [task.ledger.sign(copier, task.prove(1, 1)), task.ledger.sign(prover, proof)]
     chosen = ledger_module.prepare_proposal(task.ledger.stores, waiting, 1 << 22, b"", find_nothing)
     assert chosen == [waiting[1 if guarded else 0]]
     task.ledger.block(*chosen)
     reward = task.ledger.state.disputes[attempt_key(1, 1)].reporter_reward
-    assert reward == (AGGREGATOR_STAKE // 10 if guarded else 0)
+    assert reward == (SHARE if guarded else 0)
 
 
 @pytest.mark.parametrize("sender", [VALIDATORS[0], CLIENTS[0]])

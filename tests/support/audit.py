@@ -72,7 +72,9 @@ def check_between(before: Stores, after: Stores) -> None:
             assert kept == attempt, "an attempt's record changed"
     for key, record in new.disputes.items():
         if key not in old.disputes:
-            assert record.slashed == record.burned + record.compensation + record.reporter_reward
+            assert record.slashed == sum(
+                (record.burned, record.compensation, record.reporter_reward, record.inclusion_reward)
+            )
             assert 100 * record.burned >= new.params.burned_percent * record.slashed, "a lie costs too little"
     _check_faults_between(old, new)
     for key, challenge in old.challenges.items():

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from abci_app.queries import query
+from optfl.announcements import PAID_BLOCKS
 from optfl.wire import state_pb2, transaction_pb2
 from optfl_cli.demo.history import History
 from optfl_cli.demo.outcome import NodeAnswer, compute_outcome
@@ -114,7 +115,7 @@ class DemoRun:
             if proof_height is not None and self.ledger.height + 1 >= proof_height:
                 self.prove()
                 continue
-            if self.ledger.height + 2 == proof_height:
+            if proof_height is not None and self.ledger.height + 1 == proof_height - PAID_BLOCKS:
                 self.announce()
             self.step()
 

@@ -21,7 +21,7 @@ from abci_app.state.rounds import get_commitments
 from abci_app.state_machine import Block, BlockResults, Changes, Misbehavior, MisbehaviorKind, Stores, TxResult
 from optfl import keys, tasks
 from optfl.aggregation import Aggregation, aggregate, aggregate_chunk, derive_weights
-from optfl.announcements import compute_announcement
+from optfl.announcements import PAID_BLOCKS, compute_announcement, hash_proof
 from optfl.ballots import compute_aggregate_digest, sign_ballot
 from optfl.beacon import HashChain
 from optfl.certificates import Statement, build_certificate, sign_receipt
@@ -631,13 +631,18 @@ class TaskHarness:
     def announce(
         self, prover: SigningKey, proof: transaction_pb2.SubmitFraudProof, **overrides: Any
     ) -> transaction_pb2.AnnounceProof:
-        """What `prover` sends a block before `proof`."""
+        """What `prover` sends some blocks before `proof`."""
         fields = {
             "task_id": proof.task_id,
             "attempt_id": proof.attempt_id,
-            "commitment": compute_announcement(CHAIN_ID, prover.address, proof),
+            "commitment": compute_announcement(CHAIN_ID, prover.address, hash_proof(proof)),
         }
         return transaction_pb2.AnnounceProof(**{**fields, **overrides})
+
+    def announce_in_time(self, prover: SigningKey, proof: transaction_pb2.SubmitFraudProof) -> None:
+        """Announce `proof`, and wait until the next block pays for it."""
+        self.ledger.accept(prover, self.announce(prover, proof))
+        self.ledger.blocks(PAID_BLOCKS - 1)
 
 
 def task_parameters(**overrides: Any) -> transaction_pb2.TaskParameters:

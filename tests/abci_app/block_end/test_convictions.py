@@ -12,6 +12,7 @@ from abci_app.state.invariants import check_block
 from abci_app.state.keyspace import attempt_key, round_key, stake_key, task_key
 from abci_app.transitions.call import BlockContext, Conviction, Voiding
 from optfl import errors, tasks
+from optfl.announcements import PAID_BLOCKS
 from optfl.keys import SigningKey
 from optfl.wire import state_pb2
 from optfl.wire.transaction_pb2 import AddStake, CancelTask, OpenChallenge, RegisterRole, Unbond
@@ -174,7 +175,7 @@ def test_other_roles_of_the_culprit_are_untouched() -> None:
 
 @pytest.mark.parametrize(("percent", "taken"), [(0, 0), (1, 2_000), (33, 66_000), (50, 100_000), (100, 200_000)])
 def test_a_slash_is_shared_out_to_the_last_token(percent: int, taken: int) -> None:
-    """A10: 10 % to the prover, at most 40 % to clients and aggregators of void rounds, the rest is burned."""
+    """A10: 9 % to the prover, 1 % to two proposers, at most 40 % to who worked on void rounds, the rest is burned."""
     ledger = LedgerHarness(params={"fraud_slash_percent": percent})
     task = TaskHarness.start(ledger, min_window_blocks=20)
     for number in (1, 2):
@@ -183,15 +184,21 @@ def test_a_slash_is_shared_out_to_the_last_token(percent: int, taken: int) -> No
     task.commit_all(3)
     clients, aggregator = [ledger.balance(c) for c in CLIENTS], ledger.balance(AGGREGATORS[1])
     burned = ledger.state.supply.burned
-    task.ledger.accept(STRANGER, task.announce(STRANGER, task.prove(1)))
-    task.ledger.accept(STRANGER, task.prove(1))
+    operators = [ledger.balance(v) for v in VALIDATORS]
+    ledger.block(ledger.sign(STRANGER, task.announce(STRANGER, task.prove(1))), proposer=2)
+    ledger.blocks(PAID_BLOCKS - 1)
+    ledger.block(ledger.sign(STRANGER, task.prove(1)), proposer=1)
     record = conviction(task, 1)
     budget = min(taken * 40 // 100, 2000)  # lost: 100 by 5 clients in 2 rounds each, 1000 by the aggregator of one
-    reward, each, once = taken // 10, 100 * budget // 2000, 1000 * budget // 2000
+    reward, included = taken * 9 // 100, taken // 200
+    each, once = 100 * budget // 2000, 1000 * budget // 2000
     assert (record.slashed, record.reporter_reward, record.compensation) == (taken, reward, 10 * each + once)
-    assert record.burned == taken - reward - 10 * each - once
+    assert record.inclusion_reward == 2 * included
+    assert record.burned == taken - reward - 2 * included - 10 * each - once
     assert record.burned * 2 >= taken
     assert ledger.balance(STRANGER) == BALANCE - 2 * FEE + reward
+    gained = [ledger.balance(v) - before for v, before in zip(VALIDATORS, operators, strict=True)]
+    assert gained == [0, FEE + included, FEE + included, 0]
     assert [ledger.balance(c) for c in CLIENTS] == [before + 2 * each for before in clients]
     assert ledger.balance(AGGREGATORS[1]) == aggregator + once
     assert ledger.state.supply.burned == burned + record.burned
@@ -202,7 +209,7 @@ def test_clients_of_the_redone_round_are_paid_by_its_settlement_not_by_the_slash
     task.ledger.accept(STRANGER, task.prove(1))
     record = conviction(task, 1)
     assert (record.compensation, record.voided_rounds) == (0, 1)  # round 2 had no commit yet
-    assert record.burned == AGGREGATOR_STAKE
+    assert record.burned == AGGREGATOR_STAKE - record.inclusion_reward
 
 
 def test_the_record_of_a_conviction_is_kept_for_good() -> None:

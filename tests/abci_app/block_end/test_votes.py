@@ -437,7 +437,8 @@ def test_float_upheld_convicts_for_good() -> None:
     assert (found.amount, found.excluded) == (0, True)
     record = task.ledger.state.disputes[attempt_key(1, 1)]
     assert (record.proof_kind, record.prover, record.slashed) == ("vote", STRANGER.address, stake)
-    assert record.reporter_reward == stake // 10
+    assert [(r.account, r.amount) for r in record.rewards] == [(STRANGER.address, stake * 9 // 100)]
+    assert record.reporter_reward == stake * 9 // 100
     assert cost(task) == -record.reporter_reward  # its bond is back; whoever joined has its own back and no more
     assert task.ledger.balance(CLIENTS[0]) == client + BOND
     assert (task.round(1).turn, unpaid(task)) == (1, {VALIDATORS[3].address})
@@ -672,7 +673,7 @@ def test_a_task_that_ends_waits_for_a_vote() -> None:
     reveal_all(task, 1, votes)
     while is_voting(task, 1):
         task.ledger.block()
-    assert (verdict(task), status(task, 1), cost(task)) == (UPHELD, CONVICTED, -19_800)
+    assert (verdict(task), status(task, 1), cost(task)) == (UPHELD, CONVICTED, -17_820)
 
 
 # Of any votes.

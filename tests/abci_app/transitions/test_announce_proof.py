@@ -37,7 +37,10 @@ def test_it_is_noted_with_its_height(sender: Any, validator: bool) -> None:
     task = with_fraud()
     result = task.ledger.accept(sender, announcement())
     assert find(task, sender) == state_pb2.Announcement(
-        commitment=DIGEST, height=task.ledger.height, validator=validator
+        commitment=DIGEST,
+        height=task.ledger.height,
+        validator=validator,
+        proposer=VALIDATORS[task.ledger.proposer].address,
     )
     assert [event.kind for event in result.events] == ["proof_announced"]
 

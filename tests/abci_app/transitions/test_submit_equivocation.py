@@ -40,7 +40,7 @@ from support.ledger import (
 from support.votes import ABSTAIN, challenge, commit_vote, get_attempt
 
 LIAR = VALIDATORS[3]
-PERCENT, REPORTER_PERCENT = 50, 10
+PERCENT, REPORTER_PERCENT = 50, 9
 
 
 def with_attempt(**overrides: Any) -> TaskHarness:
@@ -257,7 +257,7 @@ def test_in_mode_quorum_an_aggregators_stake_answers() -> None:
     task = created(mode=MODE_QUORUM)
     task.ledger.accept(STRANGER, evidence(*aggregate_ballots(), AGGREGATORS[1]))
     assert stake_of(task, AGGREGATORS[1], AGGREGATOR) == AGGREGATOR_STAKE // 2
-    assert task.ledger.balance(STRANGER) == BALANCE - FEE + AGGREGATOR_STAKE // 20
+    assert task.ledger.balance(STRANGER) == BALANCE - FEE + AGGREGATOR_STAKE * 9 // 200
 
 
 def test_in_mode_pbft_a_validators() -> None:

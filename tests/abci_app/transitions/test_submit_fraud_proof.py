@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from abci_app.state.keyspace import attempt_key
 from optfl import errors, tasks
+from optfl.announcements import PAID_BLOCKS
 from optfl.fraud import build_output_proof, build_step_proof, build_weights_proof, wrap_proof
 from optfl.rules import TotalsKind
 from optfl.traces import Entry
@@ -18,6 +20,7 @@ from optfl.wire import state_pb2
 from optfl.wire.transaction_pb2 import OutputProof, SubmitFraudProof, Transfer
 from support.ledger import (
     AGGREGATOR,
+    AGGREGATOR_STAKE,
     BALANCE,
     CLIENTS,
     FEE,
@@ -77,9 +80,9 @@ def test_a_proof_convicts_in_the_block_that_includes_it() -> None:
 def test_a_prover_that_announced_it_gets_the_reward_and_never_loses_its_bond() -> None:
     task = with_fraud()
     proof = task.prove(1)
-    task.ledger.accept(STRANGER, task.announce(STRANGER, proof))
+    task.announce_in_time(STRANGER, proof)
     task.ledger.accept(STRANGER, proof)
-    assert task.ledger.balance(STRANGER) == BALANCE - 2 * FEE + 200_000 * 10 // 100
+    assert task.ledger.balance(STRANGER) == BALANCE - 2 * FEE + 200_000 * 9 // 100
 
 
 def test_without_an_announcement_it_convicts_all_the_same_and_the_reward_is_burned() -> None:
@@ -88,11 +91,87 @@ def test_without_an_announcement_it_convicts_all_the_same_and_the_reward_is_burn
     assert status(task, 1) == CONVICTED
     assert task.ledger.balance(STRANGER) == BALANCE - FEE
     record = task.ledger.state.disputes[attempt_key(1, 1)]
-    assert (record.reporter_reward, record.burned, record.prover) == (0, record.slashed, STRANGER.address)
+    assert (list(record.rewards), record.reporter_reward, record.prover) == ([], 0, STRANGER.address)
+    assert record.burned == record.slashed - record.inclusion_reward == record.slashed - record.slashed // 200
+
+
+def get_rewards(task: TaskHarness) -> dict[bytes, int]:
+    return {r.account: r.amount for r in task.ledger.state.disputes[attempt_key(1, 1)].rewards}
+
+
+def test_F7_of_accounts_without_power_one_is_paid_whoever_shows_the_proof() -> None:
+    """Its sender if that has announced it; else it is a copy, and pays the first who has."""
+    for sender, reporter in [(STRANGER, CLIENTS[1]), (CLIENTS[2], CLIENTS[2])]:
+        task = with_fraud(min_window_blocks=12)
+        proof = task.prove(1)
+        announced = [(CLIENTS[0], task.prove(1, 1)), (CLIENTS[2], proof), (CLIENTS[1], proof)]
+        if sender is STRANGER:
+            announced.reverse()
+        for prover, what in announced:
+            task.ledger.accept(prover, task.announce(prover, what))
+        task.ledger.blocks(PAID_BLOCKS)
+        before = task.ledger.balance(reporter)
+        task.ledger.accept(sender, proof)
+        assert task.ledger.state.disputes[attempt_key(1, 1)].prover == sender.address
+        assert get_rewards(task) == {reporter.address: AGGREGATOR_STAKE * 9 // 100}
+        assert task.ledger.balance(reporter) - before == AGGREGATOR_STAKE * 9 // 100 - FEE * (sender is reporter)
+
+
+@pytest.mark.parametrize("silent", [[], [1], [2, 3]])
+def test_A10_validators_share_by_their_part_of_all_power_whatever_others_do(silent: list[int]) -> None:
+    """Who has announced nothing, or another proof, leaves the others what they have; strangers get nothing."""
+    ledger = LedgerHarness(stakes=(10_000, 20_000, 30_000, 40_000))
+    task = with_fraud(ledger, min_window_blocks=12)
+    proof, other = task.prove(1), task.prove(1, 1)
+    ledger.block(ledger.sign(STRANGER, task.announce(STRANGER, proof)))
+    ledger.block(*(ledger.sign(v, task.announce(v, other if i in silent else proof)) for i, v in enumerate(VALIDATORS)))
+    ledger.blocks(PAID_BLOCKS - 1)
+    ledger.accept(STRANGER, proof)
+    share = AGGREGATOR_STAKE * 9 // 100
+    paid = {v.address: share * (i + 1) // 10 for i, v in enumerate(VALIDATORS) if i not in silent}
+    assert get_rewards(task) == paid
+    record = ledger.state.disputes[attempt_key(1, 1)]
+    half = AGGREGATOR_STAKE // 200
+    assert record.inclusion_reward == half + sum(half * (i + 1) // 10 for i in range(4) if i not in silent)
+    assert record.burned == AGGREGATOR_STAKE - sum(paid.values()) - record.inclusion_reward
+
+
+@pytest.mark.parametrize(("oldest", "newest"), [(1, 0), (2, 1), (2, 2), (3, 0), (3, 1), (3, 2), (3, 3), (5, 1)])
+def test_A10_nobody_is_paid_before_the_oldest_is_so_old_nor_what_may_be_a_copy(oldest: int, newest: int) -> None:
+    """Ages in blocks, of the announcements of two validators."""
+    task = with_fraud(min_window_blocks=20)
+    proof = task.prove(1)
+    shown = task.ledger.height + 1 + oldest
+    waiting = [(shown - oldest, VALIDATORS[0]), (shown - newest, VALIDATORS[1])]
+    while task.ledger.height < shown - 1:
+        task.ledger.block(
+            *(task.ledger.sign(v, task.announce(v, proof)) for h, v in waiting if h == task.ledger.height + 1)
+        )
+    late = [task.ledger.sign(v, task.announce(v, proof)) for h, v in waiting if h == shown]
+    task.ledger.block(*late, task.ledger.sign(STRANGER, proof))
+    ages = {VALIDATORS[0].address: oldest, VALIDATORS[1].address: newest}
+    each = AGGREGATOR_STAKE * 9 // 400
+    assert get_rewards(task) == ({who: each for who, age in ages.items() if age >= 2} if oldest >= 3 else {})
+
+
+def test_A10_a_block_pays_for_what_it_has_only_with_its_beacon_and_a_known_proposer() -> None:
+    """Who withholds its beacon goes without all pay for its block; what nobody earns is burned."""
+    for announced, proven in itertools.product([0, 2, -1], [1, 2, -1]):
+        ledger = LedgerHarness(beacons=True)
+        task = with_fraud(ledger)
+        proof = task.prove(1)
+        withheld = 2
+        for message, proposer in ((task.announce(STRANGER, proof), announced), (proof, proven)):
+            ledger.block(ledger.sign(STRANGER, message), proposer=proposer, withhold=proposer == withheld)
+            ledger.blocks((PAID_BLOCKS - 1) * (message is not proof))
+        record = ledger.state.disputes[attempt_key(1, 1)]
+        paid = sum(proposer not in (-1, withheld) for proposer in (announced, proven))
+        assert record.inclusion_reward == paid * (record.slashed // 200)
+        assert record.burned == record.slashed - record.reporter_reward - record.inclusion_reward
 
 
 @pytest.mark.parametrize("other", ["sender", "chunk", "attempt", "same-block"])
-def test_F7_what_was_announced_is_this_proof_of_this_sender_in_an_earlier_block(other: str) -> None:
+def test_F7_what_was_announced_is_this_proof_of_this_sender_before_it_was_seen(other: str) -> None:
     task = TaskHarness.start()
     task.commit_all(1)
     values = task.poisoned_model(1, 0).values.copy()
@@ -109,6 +188,7 @@ def test_F7_what_was_announced_is_this_proof_of_this_sender_in_an_earlier_block(
         assert [result.code for result in results] == [0, 0]
     else:
         task.ledger.accept(prover, message)
+        task.ledger.blocks(PAID_BLOCKS - 1)
         task.ledger.accept(prover, proof)
     assert task.ledger.balance(prover) == BALANCE - 2 * FEE
     assert status(task, 1) == CONVICTED
@@ -177,10 +257,11 @@ def test_F7_of_two_proofs_in_one_block_the_first_is_paid_and_none_loses_its_bond
     proof = task.prove(1)
     provers = (STRANGER, CLIENTS[0])
     task.ledger.block(*(task.ledger.sign(prover, task.announce(prover, proof)) for prover in provers))
+    task.ledger.blocks(PAID_BLOCKS - 1)
     before = [task.ledger.balance(prover) for prover in provers]
     results = task.ledger.block(*(task.ledger.sign(prover, proof) for prover in provers)).results
     assert [result.code for result in results] == [0, 0]
-    assert [task.ledger.balance(p) - b for p, b in zip(provers, before, strict=True)] == [20_000 - FEE, -FEE]
+    assert [task.ledger.balance(p) - b for p, b in zip(provers, before, strict=True)] == [18_000 - FEE, -FEE]
 
 
 def test_F7_even_garbage_about_a_convicted_attempt_is_moot() -> None:

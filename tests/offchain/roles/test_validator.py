@@ -9,9 +9,10 @@ import pytest
 
 from offchain.adapters.memory import MemoryJournal
 from offchain.interfaces import JournalError
+from offchain.roles.announcing import compute_rank
 from offchain.roles.computing import inline
 from offchain.roles.signing import Signer
-from offchain.roles.validator import Validator, ValidatorOptions, compute_patience, compute_rank, watch_with
+from offchain.roles.validator import Validator, ValidatorOptions, compute_patience, watch_with
 from offchain.roles.watching import parse_policy
 from optfl.aggregation import Aggregation, aggregate_chunk, derive_weights
 from optfl.fraud import is_fraud, unwrap_proof
@@ -195,18 +196,32 @@ def test_without_the_float_aggregator_an_attempt_is_left_to_others() -> None:
     assert validator.cost.aggregations == 0
 
 
-def test_a_proof_waits_for_those_before_it() -> None:
-    world, ledger = World(), FakeLedger(KEY.address)
-    attempt = claim(world, 0)
+def test_a_challenge_waits_for_those_before_it() -> None:
+    world, ledger = FloatWorld(), FakeLedger(KEY.address)
+    attempt = world.make_attempt(world.add_model(world.compute_model() + 100), window_close_height=100)
     rank = compute_rank(world.make_view(attempt=attempt), attempt, KEY.address)
-    validator = make_validator(world, ledger)
+    validator = world.make(ledger)
     for height in range(12, 12 + rank):
         watch(validator, world, attempt, height)
         assert not ledger.submitted
     watch(validator, world, attempt, 12 + rank)
-    assert ledger.kinds == ["submit_fraud_proof"]
-    watch(validator, world, attempt, 13 + rank)
-    assert len(ledger.submitted) == 1
+    assert ledger.kinds == ["open_challenge"]
+
+
+def test_a_proof_is_announced_at_once_and_shown_once_when_that_pays() -> None:
+    world, ledger = World(), FakeLedger(KEY.address)
+    attempt = claim(world, 0)
+    view = world.make_view(12, attempt=attempt)
+    view.rounds[0].window_close_height = 100
+    validator = make_validator(world, ledger)
+    asyncio.run(validator.watch(view, attempt))
+    assert ledger.kinds == ["announce_proof"]
+    noted = state_pb2.Announcement(commitment=ledger.submitted[0].announce_proof.commitment, height=13)
+    view.announcements.add(attempt_id=attempt.attempt_id, prover=KEY.address, announcement=noted)
+    for height, shown in ((13, 0), (14, 0), (15, 1), (16, 1)):  # the block behind 15 is three after the announcement
+        view.height = height
+        asyncio.run(validator.watch(view, attempt))
+        assert ledger.kinds == ["announce_proof", *["submit_fraud_proof"] * shown]
 
 
 @pytest.mark.parametrize(("since", "most"), [(12, 4), (20, 1), (24, 0), (30, 0)])
@@ -442,7 +457,7 @@ def test_a_lie_is_announced_and_proven_and_not_attested() -> None:
     view = world.make_view(12, attempt=attempt)
     view.rounds[0].window_close_height = 100
     validator = make_validator(world, ledger)
-    for height in (12, LATE):
+    for height in (12, 99):
         view.height = height
         asyncio.run(validator.watch(view, attempt))
     run_blocks(world, ledger, validator, view)

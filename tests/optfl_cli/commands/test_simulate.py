@@ -25,13 +25,13 @@ def test_one_run_is_a_line_and_a_summary(capsys: pytest.CaptureFixture[str]) -> 
     assert main([*ARGUMENTS, "--adversary", "wrong-chunk:aggregator1@2", "--seed", "7"]) == 0
     first, deviate, summary = capsys.readouterr().out.splitlines()
     assert re.match(
-        r"seed 7: ok, optimistic, trimmed_mean\(f=1\), 3 rounds, 1 of 4 attempts wrong, 1 convicted, .*"
+        r"seed 7: ok, optimistic, trimmed_mean\(f=1\), 3 rounds, 1 of 5 attempts wrong, 1 convicted, .*"
         r"honest loss 0, trace [0-9a-f]{12}$",
         first,
     )
     assert deviate == "  deviate: aggregator1 wrong-chunk@2"
     assert re.match(
-        r"1 run, 3 rounds settled, 1 part played: 1 of 4 attempts wrong, .*honest loss 0; 0 runs .* 0 failed; ", summary
+        r"1 run, 3 rounds settled, 1 part played: 1 of 5 attempts wrong, .*honest loss 0; 0 runs .* 0 failed; ", summary
     )
 
 

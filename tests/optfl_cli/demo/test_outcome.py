@@ -32,7 +32,7 @@ HONEST: dict[str, Any] = {
     "redone_from_same_updates": True,
     "excluded": ["aggregator1"],
     "slashed": 50_000_000,
-    "burned": 44_040_000,
+    "burned": 47_602_500,
     "settled_by": {"aggregator0": 5, "aggregator1": 1, "aggregator2": 6},
     "beacon_blocks": 3,
     "beacon_reveals": 2,
@@ -167,7 +167,7 @@ FAULTS = [
     in_tokens(
         "the culprit is not excluded", lambda v: set_field(get_culprit_stake(v), "excluded", False), {"excluded": []}
     ),
-    in_tokens("less burned", burn_less, {"burned": 44_039_999}),
+    in_tokens("less burned", burn_less, {"burned": 47_602_499}),
     in_tokens("a token from nowhere", lambda v: add_to(v.balances[3], "amount", 1), {"tokens_conserved": False}),
     in_tokens("a token of stake lost", lambda v: add_to(v.stakes[0], "amount", -1), {"tokens_conserved": False}),
     in_tokens("unbonding from nowhere", lambda v: add_to(v.unbonding.add(), "amount", 9), {"tokens_conserved": False}),

@@ -123,8 +123,8 @@ def test_payments(run: DemoRun) -> None:
     assert rows["aggregator1"] == [
         *("aggregator", "aggregator1", "−49 900 000", "50 000 000", "0", "−50 000 000", "excluded for good")
     ]
-    assert rows["validator2"][-1] == "proved a fraud: +5 000 000"
-    assert rows["burned"][2] == "+44 040 000"
+    assert rows["validator2"][-1] == "proved a fraud: +1 125 000"
+    assert rows["burned"][2] == "+47 602 500"
 
 
 def test_lie_that_does_not_show_is_said(run: DemoRun) -> None:

@@ -154,7 +154,7 @@ def test_who_was_paid_and_slashed(run: DemoRun) -> None:
     assert len(payments) == 1 + 3 + 4 + 4 + 5
     culprit, prover = payments["aggregator1"], payments["validator2"]
     assert (culprit.first_stake, culprit.stake, culprit.slashed, culprit.is_excluded) == (STAKE, 0, STAKE, True)
-    assert prover.prover_reward == STAKE // 10
+    assert prover.prover_reward == STAKE * 9 // 100 // 4  # its part of the power
     assert payments["requester"].change == -12 * (200_000 + 5 * 80_000 + 20_000)  # no replica answered an audit here
     assert payments["aggregator0"].change == 6 * 200_000 - 6 * 50_000  # rewards, a compensation, fees
     assert [p.slashed for p in payments.values() if p is not culprit] == [0] * 16

@@ -41,7 +41,7 @@ def test_accounts_that_stand_out_have_lines_of_their_own(run: DemoRun) -> None:
         "burned",
     ]
     assert "50 000 000 → 0  slashed 50 000 000, excluded" in next(line for line in table if "aggregator1" in line)
-    assert "proved the fraud: +5 000 000" in next(line for line in table if "validator2" in line)
+    assert "proved the fraud: +1 125 000" in next(line for line in table if "validator2" in line)
     assert "+420 000 each" in next(line for line in table if "clients" in line)
 
 
