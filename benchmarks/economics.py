@@ -116,7 +116,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation("proposer: censors disputes for its lying aggregator",
               {"proposer1": "censoring-proposer", "aggregator1": "coordinate@2"}),
     Deviation("proposer: puts its copy of a proof in its place, somebody lies", {"proposer1": "copying-proposer"},
-              among=LIARS, asleep=("validator1",)),
+              among=LIAR, asleep=("validator1",)),
     Deviation("proposer: keeps others' announcements out of its blocks, somebody lies",
               {"proposer1": "jealous-proposer"}, among=LIARS),
     Deviation("proposer: the same, and shows its proof before its turn",
