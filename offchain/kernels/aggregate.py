@@ -64,6 +64,7 @@ def warm_up() -> None:
     recipes = [
         Recipe(Trim(0), one, 3),
         Recipe(Trim(0), one, 1 << 16),
+        Recipe(Trim(0), one, 1 << 39),
         Recipe(Trim(1)),
         Recipe(Nearest(2)),
         Recipe(Trim(1), np.arange(3), 2),

@@ -26,10 +26,14 @@ BLOCK_VALUES = 1024
 """Coordinates worked on at a time: 50 updates of them are 100 KiB, which a level-2 cache holds."""
 PRODUCT_VALUES = 2048
 """The same for inner products. At most 127 · 32, for sums in int32."""
+MEAN_VALUES = 2048
+"""The same for a mean: its sums, in up to 8 bytes each, stay in a level-1 cache while updates pass by."""
 
 BOTH, LOW, HIGH = 0, 1, 2
 """What a step of a network keeps: minimum and maximum, the minimum alone, the maximum alone."""
 
+MEAN_ROWS = 8
+"""Updates that are added at a time: `add_weighted_mean` wants weights in multiples of this."""
 MIX_ROWS = 4
 """Combinations that are made at a time: `add_mixed_column_mean` wants their number in multiples of this."""
 DOT_ROWS = 5
@@ -434,6 +438,13 @@ def _add_mean(base: npt.NDArray[np.int32], total: npt.NDArray[Any], divisor: int
 
 
 @_compile
+def _get_row(update_addresses: npt.NDArray[np.int64], k: int, start: int, width: int) -> npt.NDArray[np.int16]:
+    """Values of update `k` from `start` on; beyond the last update, of that."""
+    address = update_addresses[min(k, len(update_addresses) - 1)] + 2 * start
+    return carray(_pointer_to(address), (width,), np.int16)
+
+
+@_compile
 def add_weighted_mean(
     base_address: int,
     update_addresses: npt.NDArray[np.int64],
@@ -445,27 +456,29 @@ def add_weighted_mean(
 ) -> None:
     """model = saturate32(base + Σw·q / `divisor`, halves up). Sums have the dtype of `weights`.
 
-    For weights >= 0 that add up to `divisor` at most: int32 does for divisors < 2^16, int64 for all.
+    For weights >= 0 that add up to `divisor` at most: int32 does for divisors < 2^16, float64 up to 2^38, where every
+    sum is an integer of at most 2^53, int64 for all. Their number is one of MEAN_ROWS, filled up with zeros.
     """
-    total = np.empty(BLOCK_VALUES, dtype=weights.dtype)
-    updates = len(update_addresses)
-    for block_start in range(start, stop, BLOCK_VALUES):
-        width = min(BLOCK_VALUES, stop - block_start)
+    total = np.empty(MEAN_VALUES, dtype=weights.dtype)
+    for block_start in range(start, stop, MEAN_VALUES):
+        width = min(MEAN_VALUES, stop - block_start)
         total[:] = 0
-        # Four at a time: the sums are read and written less often than the updates.
-        for k in range(0, updates - 3, 4):
-            a = carray(_pointer_to(update_addresses[k] + 2 * block_start), (width,), np.int16)
-            b = carray(_pointer_to(update_addresses[k + 1] + 2 * block_start), (width,), np.int16)
-            c = carray(_pointer_to(update_addresses[k + 2] + 2 * block_start), (width,), np.int16)
-            d = carray(_pointer_to(update_addresses[k + 3] + 2 * block_start), (width,), np.int16)
-            v, w, x, y = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
+        # Eight at a time: the sums are read and written less often than the updates.
+        for k in range(0, len(weights), MEAN_ROWS):
+            a = _get_row(update_addresses, k, block_start, width)
+            b = _get_row(update_addresses, k + 1, block_start, width)
+            c = _get_row(update_addresses, k + 2, block_start, width)
+            d = _get_row(update_addresses, k + 3, block_start, width)
+            e = _get_row(update_addresses, k + 4, block_start, width)
+            f = _get_row(update_addresses, k + 5, block_start, width)
+            g = _get_row(update_addresses, k + 6, block_start, width)
+            h = _get_row(update_addresses, k + 7, block_start, width)
+            s, t, u, v = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
+            w, x, y, z = weights[k + 4], weights[k + 5], weights[k + 6], weights[k + 7]
             for i in range(width):
-                total[i] += v * a[i] + w * b[i] + x * c[i] + y * d[i]
-        for k in range(updates // 4 * 4, updates):
-            a = carray(_pointer_to(update_addresses[k] + 2 * block_start), (width,), np.int16)
-            v = weights[k]
-            for i in range(width):
-                total[i] += v * a[i]
+                first = (s * a[i] + t * b[i]) + (u * c[i] + v * d[i])
+                second = (w * e[i] + x * f[i]) + (y * g[i] + z * h[i])
+                total[i] += first + second
         base = carray(_pointer_to(base_address + 4 * block_start), (width,), np.int32)
         _add_mean(base, total, divisor, model[block_start : block_start + width])
 

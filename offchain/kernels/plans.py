@@ -17,6 +17,8 @@ Kernel = Callable[[int, Int64Array, Int32Array, int, int], None]
 
 _MAX_INT32_DENOMINATOR = (1 << 16) - 1
 """Combinations over no more are below 2^31: none of their rows adds up to more than the denominator."""
+_MAX_FLOAT64_DENOMINATOR = 1 << 38
+"""Over no more they are 2^53 at most, as is each part of their sums: exact in float64, which is faster than int64."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,12 +72,19 @@ def _is_selection(rows: Int64Array) -> bool:
 
 
 def _bind_mean(rows: Int64Array, divisor: int) -> Kernel:
-    weights = rows[0].astype(np.int32 if divisor <= _MAX_INT32_DENOMINATOR else np.int64)
+    weights = _pad(rows, 1, compiled.MEAN_ROWS)[0].astype(_choose_dtype(divisor))
 
     def run(base: int, updates: Int64Array, model: Int32Array, start: int, stop: int) -> None:
         compiled.add_weighted_mean(base, updates, weights, divisor, model, start, stop)
 
     return run
+
+
+def _choose_dtype(divisor: int) -> type[np.int32 | np.float64 | np.int64]:
+    """Of a mean's sums."""
+    if divisor <= _MAX_INT32_DENOMINATOR:
+        return np.int32
+    return np.float64 if divisor <= _MAX_FLOAT64_DENOMINATOR else np.int64
 
 
 def _bind_column(recipe: Recipe, updates: int) -> Kernel:

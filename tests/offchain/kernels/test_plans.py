@@ -119,10 +119,17 @@ def test_as_many_updates_as_there_can_be(denominator: int, fill: str) -> None:
     check(Recipe(Trim(1), rows, denominator * MAX_UPDATES), matrix)
 
 
-@pytest.mark.parametrize("fill", ["lowest", "highest", "uniform"])
-def test_one_combination_over_the_largest_denominator(fill: str) -> None:
-    row = np.array([[MAX_MEAN_DENOMINATOR - 3, 1, 2]])
-    check(Recipe(Trim(0), row, MAX_MEAN_DENOMINATOR), FILLS[fill](np.random.default_rng(1), 3, 700))
+@pytest.mark.parametrize("fill", ["lowest", "highest", "extremes", "uniform"])
+@pytest.mark.parametrize(
+    "denominator", [(1 << 16) - 1, 1 << 16, (1 << 38) - 1, 1 << 38, (1 << 38) + 1, MAX_MEAN_DENOMINATOR]
+)
+def test_one_combination_that_uses_its_whole_denominator(denominator: int, fill: str) -> None:
+    """The ends of sums in int32, in float64 and in int64; fewer updates than are added at a time, as many, and more."""
+    for updates in (3, compiled.MEAN_ROWS, compiled.MEAN_ROWS + 3):
+        row = np.array([[denominator - 2 * (updates - 1) + 1, 1, *[2] * (updates - 2)]])
+        assert row.sum() == denominator
+        matrix = FILLS[fill](np.random.default_rng(1), updates, compiled.MEAN_VALUES + 7)
+        check(Recipe(Trim(0), row, denominator), matrix, bounds=(5,))
 
 
 def test_combinations_that_count_for_nothing() -> None:
