@@ -1,14 +1,15 @@
 """Aggregates of files against aggregates in memory: `python -m benchmarks.streaming`. With `--json`, one object a line.
 
 K updates of D values are written to a folder, then aggregated by `offchain.kernels.streaming` and by
-`offchain.kernels.aggregate`, each in a process of its own, whose peak memory is what the kernel says of it (resident,
-Python and numba included). Times are of the second turn on: the files are in the page cache. In memory, loading them
-first is not counted; it has a column of its own.
+`offchain.kernels.aggregate`, which take turns in one process. Times are of the second turn on: files are in the page
+cache. In memory, loading them first is not counted; it has a column of its own. The peak memory of files is that of
+another process, which does nothing else: what the kernel says of it (resident, Python and numba included).
 """
 
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import click
 import numpy as np
@@ -27,6 +29,8 @@ from rich.table import Table
 
 RULES = ("fedavg()", "median()", "multi_krum(f={f})", "nnm(f={f}) | trimmed_mean(f={f})")
 MIB = 1 << 20
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -42,27 +46,25 @@ class Line:
     load_seconds: float  # of the updates from the files, with np.load: before that
     ratio_to_memory: float
     stream_peak_mib: float
-    memory_peak_mib: float
+    memory_peak_mib: float  # with all updates loaded
     peak_to_input: float  # of streaming
 
 
 def measure(folder: Path, rule: str, updates: int, length: int, turns: int) -> Line:
-    streamed, in_memory = (_run(folder, rule, updates, turns, way) for way in ("stream", "memory"))
-    if streamed["root"] != in_memory["root"]:
-        raise click.ClickException(f"{rule}: files and memory gave different models")
+    alone, both = _run(folder, rule, updates, 1, "files"), _run(folder, rule, updates, turns, "both")
     input_mib = 2 * updates * length / MIB
     return Line(
         rule=rule,
         k=updates,
         d=length,
         input_mib=input_mib,
-        stream_seconds=streamed["seconds"],
-        memory_seconds=in_memory["seconds"],
-        load_seconds=in_memory["load_seconds"],
-        ratio_to_memory=streamed["seconds"] / in_memory["seconds"],
-        stream_peak_mib=streamed["peak_mib"],
-        memory_peak_mib=in_memory["peak_mib"],
-        peak_to_input=streamed["peak_mib"] / input_mib,
+        stream_seconds=both["files"],
+        memory_seconds=both["memory"],
+        load_seconds=both["load"],
+        ratio_to_memory=both["files"] / both["memory"],
+        stream_peak_mib=alone["peak_mib"],
+        memory_peak_mib=both["peak_mib"],
+        peak_to_input=alone["peak_mib"] / input_mib,
     )
 
 
@@ -72,6 +74,7 @@ def write_round(folder: Path, updates: int, length: int) -> None:
         values = random.standard_normal(length, dtype=np.float32) * np.float32(1000)
         np.save(folder / f"{index}.npy", values.astype(np.int16))
     np.save(folder / "base.npy", np.zeros(length, dtype=np.int32))
+    os.sync()  # writing them to the disk would go on beside what is measured
 
 
 def _run(folder: Path, rule: str, updates: int, turns: int, way: str) -> dict[str, float]:
@@ -92,46 +95,38 @@ def _run(folder: Path, rule: str, updates: int, turns: int, way: str) -> dict[st
 
 
 def _work(way: str, folder: Path, rule_text: str, updates: int, turns: int) -> None:
-    """The part of a process of its own: prints the best time of `turns` after the first, and its peak memory."""
+    """The part of a process of its own: prints the best time of each way of `turns` after the first, and its peak."""
     from offchain.kernels.aggregate import aggregate, warm_up
     from offchain.kernels.streaming import aggregate_files
     from optfl.rules import RoundFacts, parse_rule
 
     warm_up()
     rule, facts = parse_rule(rule_text), RoundFacts((600,) * updates, b"beacon")
-    paths, base, model = (
-        [folder / f"{index}.npy" for index in range(updates)],
-        folder / "base.npy",
-        folder / "model.npy",
-    )
-    load_seconds: list[float] = []
-    run: Callable[[], object]
-    if way == "stream":
+    paths, base = [folder / f"{index}.npy" for index in range(updates)], folder / "base.npy"
+    model = folder / "model.npy"
+    seconds: dict[str, list[float]] = {"files": [], "memory": [], "load": []}
 
-        def run() -> object:
-            return aggregate_files(rule, base, paths, facts, model)
-
-    else:
-        loaded_base = np.load(base)
-        for _ in range(2):  # the second time from the page cache
-            loaded: list[npt.NDArray[np.int16]] = []
-            started = time.perf_counter()
-            loaded = [np.load(path) for path in paths]
-            load_seconds.append(time.perf_counter() - started)
-
-        def run() -> object:
-            return aggregate(rule, loaded_base, loaded, facts).model
-
-    seconds = []
-    for _ in range(1 + turns):
+    def run(name: str, function: Callable[[], T]) -> T:
         started = time.perf_counter()
-        made = run()
-        seconds.append(time.perf_counter() - started)
+        made = function()
+        seconds[name].append(time.perf_counter() - started)
+        return made
+
+    loaded: list[npt.NDArray[np.int16]] = []
+    if way == "both":
+        for _ in range(2):  # the second time from the page cache
+            loaded = []
+            loaded = run("load", lambda: [np.load(path) for path in paths])
+    loaded_base = np.load(base)
+    for _ in range(1 + turns):
+        run("files", lambda: aggregate_files(rule, base, paths, facts, model))
+        if way == "both":
+            made = run("memory", lambda: aggregate(rule, loaded_base, loaded, facts).model)
+            if not np.array_equal(np.load(model), made):
+                raise click.ClickException(f"{rule}: files and memory gave different models")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    values = np.load(model) if way == "stream" else made
-    root = int(np.dot(np.asarray(values, dtype=np.int64), np.arange(1, len(np.asarray(values)) + 1)))
-    times = {"seconds": min(seconds[1:]), "load_seconds": min(load_seconds, default=0.0)}
-    print(json.dumps({**times, "peak_mib": peak / MIB, "root": root}))
+    best = {name: min(times[1:]) for name, times in seconds.items() if times}
+    print(json.dumps({**best, "peak_mib": peak / MIB}))
 
 
 def _print_table(lines: Sequence[Line]) -> None:
@@ -154,14 +149,14 @@ def _print_table(lines: Sequence[Line]) -> None:
             f"{100 * line.peak_to_input:.0f} %",
             f"{line.memory_peak_mib:,.0f}",
         )
-    Console(width=120).print(table)
+    Console(width=140).print(table)
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, an object a line.")
 @click.option("--updates", type=click.IntRange(3), default=100, show_default=True)
 @click.option("--length", type=click.IntRange(1), default=10_000_000, show_default=True)
-@click.option("--turns", type=click.IntRange(1), default=3, show_default=True, help="Of which the best counts.")
+@click.option("--turns", type=click.IntRange(1), default=7, show_default=True, help="Of which the best counts.")
 @click.option(
     "--folder", type=click.Path(path_type=Path), help="Where the files go for so long. [default: a temporary one]"
 )

@@ -73,6 +73,10 @@ def warm_up() -> None:
     ]
     for recipe in recipes:
         _carry_out(recipe, base, updates, threads=1)
+        if (mean := plan_recipe(recipe, len(updates)).mean) is not None:  # as files are added, in turn
+            total = np.zeros(1, dtype=mean.weights.dtype)
+            compiled.add_weighted(_get_addresses(updates), mean.weights, 0, total)
+            compiled.add_mean(base, total, mean.divisor, np.empty_like(base))
     for kind in (TotalsKind.NORMS, TotalsKind.PRODUCTS):
         compute_trace(kind, updates, threads=1)
     nothing = np.empty(0, dtype=np.int64)

@@ -33,7 +33,7 @@ BOTH, LOW, HIGH = 0, 1, 2
 """What a step of a network keeps: minimum and maximum, the minimum alone, the maximum alone."""
 
 MEAN_ROWS = 8
-"""Updates that are added at a time: `add_weighted_mean` wants weights in multiples of this."""
+"""Updates that are added at a time: `add_weighted` wants weights in multiples of this."""
 MIX_ROWS = 4
 """Combinations that are made at a time: `add_mixed_column_mean` wants their number in multiples of this."""
 DOT_ROWS = 5
@@ -415,7 +415,7 @@ def hash_tree(
 
 
 @_compile
-def _add_mean(base: npt.NDArray[np.int32], total: npt.NDArray[Any], divisor: int, model: npt.NDArray[np.int32]) -> None:
+def add_mean(base: npt.NDArray[np.int32], total: npt.NDArray[Any], divisor: int, model: npt.NDArray[np.int32]) -> None:
     """model = saturate32(base + floor((2·total + n) / (2n))), for n = `divisor` < 2^45 and |total| <= n·2^15.
 
     `total` may be longer than `base`.
@@ -445,6 +445,32 @@ def _get_row(update_addresses: npt.NDArray[np.int64], k: int, start: int, width:
 
 
 @_compile
+def add_weighted(
+    update_addresses: npt.NDArray[np.int64], weights: npt.NDArray[Any], start: int, total: npt.NDArray[Any]
+) -> None:
+    """total += Σw·q of the values from `start` on. `weights`: a multiple of MEAN_ROWS, filled up with zeros."""
+    for block in range(0, len(total), MEAN_VALUES):
+        sums = total[block : block + MEAN_VALUES]
+        place, width = start + block, len(sums)
+        # Eight at a time: the sums are read and written less often than the updates.
+        for k in range(0, len(weights), MEAN_ROWS):
+            a = _get_row(update_addresses, k, place, width)
+            b = _get_row(update_addresses, k + 1, place, width)
+            c = _get_row(update_addresses, k + 2, place, width)
+            d = _get_row(update_addresses, k + 3, place, width)
+            e = _get_row(update_addresses, k + 4, place, width)
+            f = _get_row(update_addresses, k + 5, place, width)
+            g = _get_row(update_addresses, k + 6, place, width)
+            h = _get_row(update_addresses, k + 7, place, width)
+            s, t, u, v = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
+            w, x, y, z = weights[k + 4], weights[k + 5], weights[k + 6], weights[k + 7]
+            for i in range(width):
+                first = (s * a[i] + t * b[i]) + (u * c[i] + v * d[i])
+                second = (w * e[i] + x * f[i]) + (y * g[i] + z * h[i])
+                sums[i] += first + second
+
+
+@_compile
 def add_weighted_mean(
     base_address: int,
     update_addresses: npt.NDArray[np.int64],
@@ -457,30 +483,15 @@ def add_weighted_mean(
     """model = saturate32(base + Σw·q / `divisor`, halves up). Sums have the dtype of `weights`.
 
     For weights >= 0 that add up to `divisor` at most: int32 does for divisors < 2^16, float64 up to 2^38, where every
-    sum is an integer of at most 2^53, int64 for all. Their number is one of MEAN_ROWS, filled up with zeros.
+    sum is an integer of at most 2^53, int64 for all.
     """
     total = np.empty(MEAN_VALUES, dtype=weights.dtype)
     for block_start in range(start, stop, MEAN_VALUES):
         width = min(MEAN_VALUES, stop - block_start)
         total[:] = 0
-        # Eight at a time: the sums are read and written less often than the updates.
-        for k in range(0, len(weights), MEAN_ROWS):
-            a = _get_row(update_addresses, k, block_start, width)
-            b = _get_row(update_addresses, k + 1, block_start, width)
-            c = _get_row(update_addresses, k + 2, block_start, width)
-            d = _get_row(update_addresses, k + 3, block_start, width)
-            e = _get_row(update_addresses, k + 4, block_start, width)
-            f = _get_row(update_addresses, k + 5, block_start, width)
-            g = _get_row(update_addresses, k + 6, block_start, width)
-            h = _get_row(update_addresses, k + 7, block_start, width)
-            s, t, u, v = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
-            w, x, y, z = weights[k + 4], weights[k + 5], weights[k + 6], weights[k + 7]
-            for i in range(width):
-                first = (s * a[i] + t * b[i]) + (u * c[i] + v * d[i])
-                second = (w * e[i] + x * f[i]) + (y * g[i] + z * h[i])
-                total[i] += first + second
+        add_weighted(update_addresses, weights, block_start, total[:width])
         base = carray(_pointer_to(base_address + 4 * block_start), (width,), np.int32)
-        _add_mean(base, total, divisor, model[block_start : block_start + width])
+        add_mean(base, total, divisor, model[block_start : block_start + width])
 
 
 @_compile
@@ -548,7 +559,7 @@ def add_column_mean(
                 row[i] = update[i]
         _sum_column(wire, network, column, total)
         base = carray(_pointer_to(base_address + 4 * block_start), (width,), np.int32)
-        _add_mean(base, total, divisor, model[block_start : block_start + width])
+        add_mean(base, total, divisor, model[block_start : block_start + width])
 
 
 @_compile
@@ -594,7 +605,7 @@ def add_mixed_column_mean(
                 )
         _sum_column(wire, network, column, total)
         base = carray(_pointer_to(base_address + 4 * block_start), (width,), np.int32)
-        _add_mean(base, total, divisor, model[block_start : block_start + width])
+        add_mean(base, total, divisor, model[block_start : block_start + width])
 
 
 @_compile
@@ -639,7 +650,7 @@ def add_widely_mixed_column_mean(
                 row_of_integers[i] = np.int64(mixed[i])
         _sum_column(wire, network, column, total)
         base = carray(_pointer_to(base_address + 4 * block_start), (width,), np.int32)
-        _add_mean(base, total, divisor, model[block_start : block_start + width])
+        add_mean(base, total, divisor, model[block_start : block_start + width])
 
 
 @_compile
@@ -667,7 +678,7 @@ def add_scaled_column_mean(
                 row[i] = factor * update[i]
         _sum_column(wire, network, column, total)
         base = carray(_pointer_to(base_address + 4 * block_start), (width,), np.int32)
-        _add_mean(base, total, divisor, model[block_start : block_start + width])
+        add_mean(base, total, divisor, model[block_start : block_start + width])
 
 
 @_compile

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,14 +23,24 @@ _MAX_FLOAT64_DENOMINATOR = 1 << 38
 
 
 @dataclass(frozen=True, eq=False)
+class Mean:
+    """Weights of all inputs in the type of their sums, filled up to a multiple of MEAN_ROWS, and their divisor."""
+
+    weights: npt.NDArray[Any]
+    divisor: int
+
+
+@dataclass(frozen=True, eq=False)
 class Plan:
     """`kernel(base address, addresses of the updates `inputs`, model, start, stop)` fills values start to stop.
 
-    `inputs`: which of a round's updates are read at all, [K'].
+    `inputs`: which of a round's updates are read at all, [K']. `mean`: where the kernel is no more than that, so that
+    the updates need not be there all at once.
     """
 
     inputs: npt.NDArray[np.intp]
     kernel: Kernel
+    mean: Mean | None = None
 
 
 def plan_recipe(recipe: Recipe, updates: int) -> Plan:
@@ -44,7 +55,9 @@ def plan_recipe(recipe: Recipe, updates: int) -> Plan:
     inputs = used if used.size else inputs[:1]  # kernels want one, also where all counts for nothing
     rows = rows[:, inputs]
     if len(rows) == 1:
-        return Plan(inputs, _bind_mean(rows, recipe.denominator))
+        weights = _pad(rows, 1, compiled.MEAN_ROWS)[0].astype(_choose_dtype(recipe.denominator))
+        mean = Mean(weights, recipe.denominator)
+        return Plan(inputs, _bind_mean(mean), mean)
     return Plan(inputs, _bind_column(Recipe(recipe.column, rows, recipe.denominator), len(inputs)))
 
 
@@ -71,11 +84,9 @@ def _is_selection(rows: Int64Array) -> bool:
     return bool((np.count_nonzero(rows, axis=1) == 1).all())
 
 
-def _bind_mean(rows: Int64Array, divisor: int) -> Kernel:
-    weights = _pad(rows, 1, compiled.MEAN_ROWS)[0].astype(_choose_dtype(divisor))
-
+def _bind_mean(mean: Mean) -> Kernel:
     def run(base: int, updates: Int64Array, model: Int32Array, start: int, stop: int) -> None:
-        compiled.add_weighted_mean(base, updates, weights, divisor, model, start, stop)
+        compiled.add_weighted_mean(base, updates, mean.weights, mean.divisor, model, start, stop)
 
     return run
 

@@ -8,7 +8,7 @@ its own, and nothing else grows with the number of values but the trace.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,22 +16,26 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from offchain.kernels import compiled
 from offchain.kernels.files import Dtype, VectorFile, VectorFileError, VectorFiles, create_vector_file
-from offchain.kernels.plans import Plan, plan_recipe
+from offchain.kernels.plans import Mean, Plan, plan_recipe
 from offchain.kernels.threads import count_threads, run_in_ranges
 from offchain.kernels.traces import TraceBuilder
 from optfl.aggregation import derive_weights
 from optfl.rules import RoundFacts, Rule, RuleError, Totals, TotalsKind
-from optfl.rules.base import check_sample_weights, check_updates
+from optfl.rules.base import Int32Array, check_sample_weights, check_updates
 from optfl.traces import BLOCK_VALUES, get_totals
 
 BUFFER_BYTES = 4 << 20
-"""Of updates that a thread reads at a time; with more than 500 of them, 4096 values of each.
+"""Of updates that a thread reads at a time; with more than 500 of them, 4096 values of each, but for a mean.
 
 So little that a last-level cache still holds it when it is computed with, so much that the calls that read it do not
 count. Mapping the files instead costs twice as much as copying them: page by page, they appear and go again.
 """
 MIN_PIECE_VALUES, MAX_PIECE_VALUES = 1 << 12, BLOCK_VALUES
+
+Fill = Callable[[Int32Array, Int32Array, int], None]
+"""Makes a part of the model, from the base's same part and where it starts."""
 
 
 class StreamedAggregation(NamedTuple):
@@ -95,18 +99,42 @@ class _Streams:
         return builder.build()
 
     def write_model(self, plan: Plan, path: Path) -> None:
-        files, piece = VectorFiles([self._updates[index] for index in plan.inputs]), _choose_piece(len(plan.inputs))
+        piece = _choose_piece(len(plan.inputs) if plan.mean is None else compiled.MEAN_ROWS)
+        fill = self._fill_all_at_once(plan, piece) if plan.mean is None else self._fill_in_turn(plan, plan.mean, piece)
         with create_vector_file(path, "int32", self._base.length) as writer:
 
             def carry_out(start: int, stop: int) -> None:
-                width = stop - start
-                base, model = (self._keep(name, (piece,), np.int32) for name in ("base", "model"))
-                buffer = self._read(files, start, width, piece)
-                self._base.read_into(base[:width], start)
-                plan.kernel(base.ctypes.data, _list_addresses(buffer), model, 0, width)
-                writer.write(model[:width], start)
+                base, model = (self._keep(name, (piece,), np.int32)[: stop - start] for name in ("base", "model"))
+                self._base.read_into(base, start)
+                fill(base, model, start)
+                writer.write(model, start)
 
             run_in_ranges(carry_out, self._base.length, piece, self._threads)
+
+    def _fill_all_at_once(self, plan: Plan, piece: int) -> Fill:
+        files = VectorFiles([self._updates[index] for index in plan.inputs])
+
+        def fill(base: Int32Array, model: Int32Array, start: int) -> None:
+            buffer = self._read(files, start, len(model), piece)
+            plan.kernel(base.ctypes.data, _list_addresses(buffer), model, 0, len(model))
+
+        return fill
+
+    def _fill_in_turn(self, plan: Plan, mean: Mean, piece: int) -> Fill:
+        """A few updates at a time, and longer pieces of them: fewer calls, and buffers that stay nearer to the core."""
+        files = [self._updates[index] for index in plan.inputs]
+        groups = [VectorFiles(files[k : k + compiled.MEAN_ROWS]) for k in range(0, len(files), compiled.MEAN_ROWS)]
+        weights = np.split(mean.weights, len(groups))
+
+        def fill(base: Int32Array, model: Int32Array, start: int) -> None:
+            total = self._keep("total", (piece,), mean.weights.dtype)[: len(model)]
+            total[:] = 0
+            for group, theirs in zip(groups, weights, strict=True):
+                addresses = _list_addresses(self._read(group, start, len(model), piece))
+                compiled.add_weighted(addresses, theirs, 0, total)
+            compiled.add_mean(base, total, mean.divisor, model)
+
+        return fill
 
     def _read(self, files: VectorFiles, start: int, width: int, piece: int) -> npt.NDArray[np.int16]:
         """Values from `start` on of all files, [K, piece] of which `width` count, in this thread's buffer."""
@@ -122,10 +150,10 @@ class _Streams:
     def _keep(self, name: str, shape: tuple[int, ...], dtype: Any) -> npt.NDArray[Any]:
         """This thread's buffer of that name. Kept: memory that is given back is cleared when it is had again."""
         kept: npt.NDArray[Any] | None = getattr(self._local, name, None)
-        if kept is None or kept.shape != shape:
+        if kept is None or kept.dtype != dtype or len(kept) < shape[0] or kept.shape[1:] != shape[1:]:
             kept = np.empty(shape, dtype=dtype)
             setattr(self._local, name, kept)
-        return kept
+        return kept[: shape[0]]
 
 
 def _choose_piece(updates: int) -> int:

@@ -9,9 +9,10 @@ import pytest
 
 from offchain.kernels import streaming
 from offchain.kernels.aggregate import aggregate
+from offchain.kernels.compiled import MEAN_ROWS
 from offchain.kernels.files import VectorFileError
 from offchain.kernels.streaming import aggregate_files
-from optfl.rules import RoundFacts, RuleError, parse_rule
+from optfl.rules import MAX_WEIGHT, RoundFacts, RuleError, parse_rule
 from optfl.rules.base import Int16Array, Int32Array
 from optfl.traces import BLOCK_VALUES
 from support.inputs import FILLS, make_base
@@ -72,6 +73,21 @@ def test_rows_of_a_trace_end_where_memory_s_do(tmp_path: Path, name: str, length
     assert (tmp_path / "model").read_bytes() == expected.model.astype("<i4").tobytes()
     assert done.trace is not None
     np.testing.assert_array_equal(done.trace, expected.trace)
+
+
+@pytest.mark.parametrize("updates", [MEAN_ROWS - 1, MEAN_ROWS, 2 * MEAN_ROWS, 2 * MEAN_ROWS + 1])
+@pytest.mark.parametrize("weight", [1, 1 << 13, MAX_WEIGHT])
+def test_a_mean_reads_its_updates_in_turn(tmp_path: Path, updates: int, weight: int) -> None:
+    random = np.random.default_rng(updates)
+    base, values = make_base(random, 3000), list(FILLS["extremes"](random, updates, 3000))
+    paths = [tmp_path / f"{index}.npy" for index in range(updates)]
+    for path, update in zip(paths, values, strict=True):
+        np.save(path, update)
+    np.save(tmp_path / "base.npy", base)
+    facts = RoundFacts((1, *[weight] * (updates - 1)))
+    aggregate_files(parse_rule("fedavg()"), tmp_path / "base.npy", paths, facts, tmp_path / "model.npy")
+    expected = aggregate(parse_rule("fedavg()"), base, values, facts)
+    np.testing.assert_array_equal(np.load(tmp_path / "model.npy"), expected.model)
 
 
 @pytest.mark.parametrize("shift", [0, 3, 8])
