@@ -382,20 +382,26 @@ def _type_hash_prefixed(
 
 _hash_prefixed = cast("Callable[..., None]", intrinsic(_type_hash_prefixed))
 _HASH_BYTES = 32
-_HASH_STATE_BYTES = 1024  # libcrypto's SHA256_CTX has 112 everywhere; those of its forks are no larger
+HASH_STATE_BYTES = 1024  # libcrypto's SHA256_CTX has 112 everywhere; those of its forks are no larger
 
 
 @_compile
 def hash_tree(
-    functions: npt.NDArray[np.int64], address: int, size: int, leaf_bytes: int, nodes: npt.NDArray[np.uint8]
+    functions: npt.NDArray[np.int64],
+    address: int,
+    size: int,
+    leaf_bytes: int,
+    state: npt.NDArray[np.uint8],
+    prefixes: npt.NDArray[np.uint8],
+    nodes: npt.NDArray[np.uint8],
 ) -> None:
     """All nodes of the tree `optfl.merkle.build_tree` of the `size` bytes at `address`, level by level from the leaves.
 
-    `functions`: addresses of SHA256_Init, SHA256_Update and SHA256_Final. `nodes` uint8[nodes, 32].
+    `functions`: addresses of SHA256_Init, SHA256_Update and SHA256_Final. `state` uint8[HASH_STATE_BYTES], to work in.
+    `prefixes` of a leaf and of a node, uint8[2]. `nodes` uint8[nodes, 32]. All of them are the caller's: numba frees an
+    array of its own once nothing but its address is used.
     """
     init, update, final = functions[0], functions[1], functions[2]
-    state = np.empty(_HASH_STATE_BYTES, dtype=np.uint8)
-    prefixes = np.array([0, 1], dtype=np.uint8)  # of a leaf, of a node (RFC 6962)
     context, leaf, node = state.ctypes.data, prefixes.ctypes.data, prefixes.ctypes.data + 1
     level, count = nodes.ctypes.data, (size + leaf_bytes - 1) // leaf_bytes
     for i in range(count):

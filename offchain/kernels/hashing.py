@@ -24,6 +24,7 @@ LARGE_BYTES = 1 << 20
 """Of a vector that is worth it: loading numba takes as long as hashing a few hundred of these."""
 
 _SAMPLE = bytes(range(200))
+_PREFIXES = np.array([0, 1], dtype=np.uint8)  # of a leaf and of a node (RFC 6962)
 
 
 def make_vector(shape: Shape, data: Data | npt.NDArray[Any]) -> ChunkedVector:
@@ -63,6 +64,7 @@ def _build_tree(functions: Int64Array, data: Data, leaf_bytes: int) -> MerkleTre
         counts.append((counts[-1] + 1) // 2)
     nodes = np.empty((sum(counts), HASH_BYTES), dtype=np.uint8)
     values = np.frombuffer(data, dtype=np.uint8)
-    compiled.hash_tree(functions, values.ctypes.data, len(values), leaf_bytes, nodes)
+    state = np.empty(compiled.HASH_STATE_BYTES, dtype=np.uint8)
+    compiled.hash_tree(functions, values.ctypes.data, len(values), leaf_bytes, state, _PREFIXES, nodes)
     hashes = iter(nodes.view(f"V{HASH_BYTES}")[:, 0].tolist())
     return MerkleTree.from_levels([list(islice(hashes, count)) for count in counts])
