@@ -11,7 +11,6 @@ from optfl_sim.federation import STAKES
 
 # Lies that end as one in the table does: the chunk, or the total, that is wrong convicts them.
 LIKE_ANOTHER_LIE = {"wrong-chunk", "wrong-rule", "dropped-client", "invented-client", "stale-base"}
-LIKE_ANOTHER_LIE |= {"trace-entry", "wrong-weights"}
 
 COMMON = {
     "runs": 2,
