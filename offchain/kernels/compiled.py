@@ -559,7 +559,7 @@ def add_column_mean(
     for block_start in range(start, stop, BLOCK_VALUES):
         width = min(BLOCK_VALUES, stop - block_start)
         for k in range(wires):
-            update = carray(_pointer_to(update_addresses[k] + 2 * block_start), (width,), np.int16)
+            update = _get_row(update_addresses, k, block_start, width)
             row = wire[k]
             for i in range(width):
                 row[i] = update[i]
@@ -639,7 +639,7 @@ def add_widely_mixed_column_mean(
     for block_start in range(start, stop, BLOCK_VALUES):
         width = min(BLOCK_VALUES, stop - block_start)
         for k in range(updates):
-            update = carray(_pointer_to(update_addresses[k] + 2 * block_start), (width,), np.int16)
+            update = _get_row(update_addresses, k, block_start, width)
             row = value[k]
             for i in range(width):
                 row[i] = update[i]
@@ -678,7 +678,7 @@ def add_scaled_column_mean(
     for block_start in range(start, stop, BLOCK_VALUES):
         width = min(BLOCK_VALUES, stop - block_start)
         for k in range(wires):
-            update = carray(_pointer_to(update_addresses[k] + 2 * block_start), (width,), np.int16)
+            update = _get_row(update_addresses, k, block_start, width)
             row, factor = wire[k], factors[k]
             for i in range(width):
                 row[i] = factor * update[i]
